@@ -187,11 +187,11 @@ def map_windows(
     `on_tile` hears how many windows were finished.
     """
     images: list[Tensor] = []
-    for image in torch.split(x, 1):
+    for image in x.split(1):
         blender = Blender(out_grid)
         for batch in batches(len(grid), tile_batch):
             tiles = compute(torch.cat([grid.windows[i].of(image) for i in batch]))
-            for i, tile in zip(batch, torch.split(tiles, 1), strict=True):
+            for i, tile in zip(batch, tiles.split(1), strict=True):
                 blender.add(i, tile)
             if on_tile is not None:
                 on_tile(len(batch))
