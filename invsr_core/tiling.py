@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -140,6 +140,31 @@ def check_tiling(tile: int, overlap: int, *, multiple: int = MULTIPLE) -> None:
         raise ValueError(f"tile_size must be a multiple of {multiple} (or 0 for none), got {tile}.")
     if overlap < 0 or (tile and overlap >= tile):
         raise ValueError(f"overlap must be smaller than tile_size {tile}, got {overlap}.")
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How to window an image: largest window and overlap in LR pixels, and windows per batch."""
+
+    tile_size: int = DEFAULT_TILE
+    overlap: int = DEFAULT_OVERLAP
+    tile_batch: int = 1
+
+    def check(self) -> None:
+        """Raise ValueError unless the numbers fit together and the networks."""
+        check_tiling(self.tile_size, self.overlap)
+
+    def grid(self, size: tuple[int, int]) -> TileGrid:
+        """Cover an LR image of `size`. Raises ValueError if the numbers do not fit together."""
+        return TileGrid.cover(size, tile=self.tile_size, overlap=self.overlap)
+
+    def smaller(self, size: tuple[int, int]) -> "Tiling | None":
+        """Halve the batch, or else the windows, for less memory; None when there is no less."""
+        if self.tile_batch > 1:
+            return replace(self, tile_batch=self.tile_batch // 2)
+        window = max(self.grid(size).window_size)
+        tile = math.ceil(window / 2 / MULTIPLE) * MULTIPLE
+        return replace(self, tile_size=tile) if self.overlap < tile < window else None
 
 
 class Blender:
