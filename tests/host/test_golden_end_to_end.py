@@ -1,0 +1,116 @@
+"""The published pipeline's numbers, through our nodes and through the stock sampler."""
+
+import pytest
+from safetensors.torch import save_file
+
+pytestmark = pytest.mark.slow
+
+SD_LATENT_SCALE = 0.18215
+
+CASES = {
+    "steps1_cfg1_mean": (1, 1.0, 0.0),
+    "steps1_cfg1_sample": (1, 1.0, 1.0),
+    "steps2_cfg3_sample": (2, 3.0, 1.0),
+    "steps3_cfg1_sample": (3, 1.0, 1.0),
+    "steps5_cfg1_mean": (5, 1.0, 0.0),
+}
+
+
+@pytest.fixture(scope="module")
+def models(host, golden, recipe):
+    """SD-Turbo-sized MODEL and VAE and the full predictor, weights by the golden recipe."""
+    import comfy.sd
+
+    keys = golden("sd_turbo_keys.json")
+    model = comfy.sd.load_diffusion_model_state_dict(recipe("unet", keys["unet"]))
+    vae = comfy.sd.VAE(sd=recipe("vae", keys["vae"]))
+    predictor = recipe("predictor", golden("predictor_full_keys.json"))
+    save_file(predictor, host.base / "models/invsr/full.safetensors")
+    (loaded,) = host.call("InvSRPredictorLoader", predictor_name="full.safetensors", dtype="fp32")
+    return model, vae, loaded
+
+
+@pytest.fixture(scope="module")
+def numbers(golden):
+    return golden("e2e_sd_turbo.safetensors")
+
+
+@pytest.fixture(scope="module")
+def latent(host, models, numbers):
+    image = numbers["lr"].movedim(1, -1)
+    return host.call("InvSREncode", image=image, vae=models[1], pad_to=16)[0]
+
+
+def conditioning(numbers, name):
+    return [[numbers[name], {}]]
+
+
+def test_the_lr_latent_is_the_mode_of_the_vae_posterior(latent, numbers, relative_error):
+    assert relative_error(latent["samples"], numbers["lr_latent"]) < 1e-5
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_our_sampler_ends_at_the_golden_latents(
+    host, models, numbers, latent, golden_seed, relative_error, case
+):
+    model, vae, predictor = models
+    steps, cfg, variation = CASES[case]
+    (sigmas,) = host.call("InvSRScheduler", model=model, steps=steps, timesteps="")
+    noise, _ = host.call(
+        "InvSRStartNoise",
+        noise_predictor=predictor,
+        latent=latent,
+        sigmas=sigmas,
+        seed=golden_seed,
+        variation=variation,
+    )
+    (sampled,) = host.call(
+        "InvSRPartialSampler",
+        model=model,
+        positive=conditioning(numbers, "positive"),
+        negative=conditioning(numbers, "negative"),
+        start_noise=noise,
+        sigmas=sigmas,
+        latent=latent,
+        cfg=cfg,
+    )
+    expected = numbers[f"{case}/latent_{steps - 1}"]
+    assert relative_error(sampled["samples"] * SD_LATENT_SCALE, expected) < 1e-5
+    if f"{case}/image" in numbers:
+        (image,) = host.call("InvSRDecode", latent=sampled, vae=vae)
+        assert (image.movedim(-1, 1) - numbers[f"{case}/image"]).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_stock_sampler_ends_at_the_golden_latents(
+    host, models, numbers, latent, golden_seed, relative_error, case
+):
+    model, _, predictor = models
+    steps, cfg, variation = CASES[case]
+    (sigmas,) = host.call("InvSRScheduler", model=model, steps=steps, timesteps="")
+    noise, _ = host.call(
+        "InvSRStartNoise",
+        noise_predictor=predictor,
+        latent=latent,
+        sigmas=sigmas,
+        seed=golden_seed,
+        variation=variation,
+    )
+    (guider,) = host.call(
+        "CFGGuider",
+        model=model,
+        positive=conditioning(numbers, "positive"),
+        negative=conditioning(numbers, "negative"),
+        cfg=cfg,
+    )
+    (euler,) = host.call("KSamplerSelect", sampler_name="euler")
+    sampled, _ = host.call(
+        "SamplerCustomAdvanced",
+        noise=noise,
+        guider=guider,
+        sampler=euler,
+        sigmas=sigmas,
+        latent_image=latent,
+    )
+    expected = numbers[f"{case}/latent_{steps - 1}"]
+    assert relative_error(sampled["samples"] * SD_LATENT_SCALE, expected) < 1e-5
