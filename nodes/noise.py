@@ -63,8 +63,8 @@ class PredictStartNoise(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="From InvSR Encode LR Image."),
                 io.Sigmas.Input(
                     "sigmas",
-                    tooltip="From InvSR Scheduler. The first one says at which timestep to predict; use "
-                    "the same sigmas in the sampler.",
+                    tooltip="From InvSR Scheduler. The first one says at which timestep to predict; "
+                    "the sampler needs the same sigmas.",
                 ),
                 io.Int.Input(
                     "seed",

@@ -49,68 +49,60 @@ def test_the_lr_latent_is_the_mode_of_the_vae_posterior(latent, numbers, relativ
     assert relative_error(latent["samples"], numbers["lr_latent"]) < 1e-5
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_our_sampler_ends_at_the_golden_latents(
-    host, models, numbers, latent, golden_seed, relative_error, case
-):
-    model, vae, predictor = models
-    steps, cfg, variation = CASES[case]
-    (sigmas,) = host.call("InvSRScheduler", model=model, steps=steps, timesteps="")
+@pytest.fixture(params=CASES)
+def case(request, host, models, latent, golden_seed):
+    """One golden case: its name, steps, cfg, and our SIGMAS and NOISE for it."""
+    steps, cfg, variation = CASES[request.param]
+    (sigmas,) = host.call("InvSRScheduler", model=models[0], steps=steps, timesteps="")
     noise, _ = host.call(
         "InvSRStartNoise",
-        noise_predictor=predictor,
+        noise_predictor=models[2],
         latent=latent,
         sigmas=sigmas,
         seed=golden_seed,
         variation=variation,
     )
+    return SimpleNamespace(name=request.param, steps=steps, cfg=cfg, sigmas=sigmas, noise=noise)
+
+
+def test_our_sampler_ends_at_the_golden_latents(
+    host, models, numbers, latent, relative_error, case
+):
     (sampled,) = host.call(
         "InvSRPartialSampler",
-        model=model,
+        model=models[0],
         positive=conditioning(numbers, "positive"),
         negative=conditioning(numbers, "negative"),
-        start_noise=noise,
-        sigmas=sigmas,
+        start_noise=case.noise,
+        sigmas=case.sigmas,
         latent=latent,
-        cfg=cfg,
+        cfg=case.cfg,
     )
-    expected = numbers[f"{case}/latent_{steps - 1}"]
+    expected = numbers[f"{case.name}/latent_{case.steps - 1}"]
     assert relative_error(sampled["samples"] * SD_LATENT_SCALE, expected) < 1e-5
-    if f"{case}/image" in numbers:
-        (image,) = host.call("InvSRDecode", latent=sampled, vae=vae)
-        assert (image.movedim(-1, 1) - numbers[f"{case}/image"]).abs().max() < 1e-3
+    if f"{case.name}/image" in numbers:
+        (image,) = host.call("InvSRDecode", latent=sampled, vae=models[1])
+        assert (image.movedim(-1, 1) - numbers[f"{case.name}/image"]).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("case", CASES)
 def test_the_stock_sampler_ends_at_the_golden_latents(
-    host, models, numbers, latent, golden_seed, relative_error, case
+    host, models, numbers, latent, relative_error, case
 ):
-    model, _, predictor = models
-    steps, cfg, variation = CASES[case]
-    (sigmas,) = host.call("InvSRScheduler", model=model, steps=steps, timesteps="")
-    noise, _ = host.call(
-        "InvSRStartNoise",
-        noise_predictor=predictor,
-        latent=latent,
-        sigmas=sigmas,
-        seed=golden_seed,
-        variation=variation,
-    )
     (guider,) = host.call(
         "CFGGuider",
-        model=model,
+        model=models[0],
         positive=conditioning(numbers, "positive"),
         negative=conditioning(numbers, "negative"),
-        cfg=cfg,
+        cfg=case.cfg,
     )
     (euler,) = host.call("KSamplerSelect", sampler_name="euler")
     sampled, _ = host.call(
         "SamplerCustomAdvanced",
-        noise=noise,
+        noise=case.noise,
         guider=guider,
         sampler=euler,
-        sigmas=sigmas,
+        sigmas=case.sigmas,
         latent_image=latent,
     )
-    expected = numbers[f"{case}/latent_{steps - 1}"]
+    expected = numbers[f"{case.name}/latent_{case.steps - 1}"]
     assert relative_error(sampled["samples"] * SD_LATENT_SCALE, expected) < 1e-5
