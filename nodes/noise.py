@@ -63,8 +63,8 @@ class PredictStartNoise(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="From InvSR Encode LR Image."),
                 io.Sigmas.Input(
                     "sigmas",
-                    tooltip="From InvSR Scheduler. The first one says at which timestep to predict; "
-                    "the sampler needs the same sigmas.",
+                    tooltip="From InvSR Scheduler; the first says at which timestep to predict, "
+                    "and the sampler needs the same ones.",
                 ),
                 io.Int.Input(
                     "seed",

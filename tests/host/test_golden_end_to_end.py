@@ -1,5 +1,7 @@
 """The published pipeline's numbers, through our nodes and through the stock sampler."""
 
+from types import SimpleNamespace
+
 import pytest
 from safetensors.torch import save_file
 
