@@ -97,8 +97,8 @@ class TileGrid:
         larger than that takes, a multiple of `multiple`. A side within `tile` is one window.
         `tile` 0 means one window for everything. Raises ValueError if the numbers do not fit.
         """
+        check_tiling(tile, overlap, multiple=multiple)
         tile = tile or max(size)
-        check_tiling(tile if tile < max(size) else 0, overlap, multiple=multiple)
         fit = {"tile": tile, "overlap": overlap + overlap % LATENT_SCALE, "multiple": multiple}
         return cls(Axis.cover(size[0], **fit), Axis.cover(size[1], **fit))
 

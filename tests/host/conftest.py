@@ -30,7 +30,7 @@ def host(tmp_path_factory):
     import nodes
 
     asyncio.run(nodes.load_custom_node(str(ROOT)))
-    for extra in ("nodes_custom_sampler", "nodes_mask", "nodes_compositing"):
+    for extra in ("nodes_custom_sampler", "nodes_model_advanced", "nodes_mask"):
         path = Path(tree) / "comfy_extras" / f"{extra}.py"
         asyncio.run(nodes.load_custom_node(str(path), module_parent="comfy_extras"))
     return SimpleNamespace(base=base, nodes=nodes.NODE_CLASS_MAPPINGS, call=_caller(nodes))
@@ -52,3 +52,46 @@ def pack(host):
     """The pack's own modules, as the host imported them."""
     prefix = host.nodes["InvSREncode"].__module__.removesuffix(".nodes.encode")
     return lambda name: sys.modules[f"{prefix}.{name}"]
+
+
+@pytest.fixture(scope="session")
+def demo(host):
+    """The demo models: `.model`, `.vae`, `.positive`, `.predictor`."""
+    model, vae, positive, predictor = host.call("InvSRDemoModels")
+    return SimpleNamespace(model=model, vae=vae, positive=positive, predictor=predictor)
+
+
+@pytest.fixture(scope="session")
+def enlarge(host, demo):
+    """Run the separate nodes on an IMAGE with the demo models; give the parts of the graph."""
+
+    def run(image, *, steps=1, seed=0, variation=1.0, pad_to=16, batch_index=None, **tiling):
+        (latent,) = host.call("InvSREncode", image=image, vae=demo.vae, pad_to=pad_to)
+        if batch_index is not None:
+            latent["batch_index"] = batch_index
+        (sigmas,) = host.call("InvSRScheduler", model=demo.model, steps=steps, timesteps="")
+        noise, noise_map = host.call(
+            "InvSRStartNoise",
+            noise_predictor=demo.predictor,
+            latent=latent,
+            sigmas=sigmas,
+            seed=seed,
+            variation=variation,
+            **tiling,
+        )
+        (sampled,) = host.call(
+            "InvSRPartialSampler",
+            model=demo.model,
+            positive=demo.positive,
+            start_noise=noise,
+            sigmas=sigmas,
+            latent=latent,
+            cfg=1.0,
+            **tiling,
+        )
+        (hr,) = host.call("InvSRDecode", latent=sampled, vae=demo.vae)
+        return SimpleNamespace(
+            latent=latent, sigmas=sigmas, noise=noise, noise_map=noise_map, sampled=sampled, hr=hr
+        )
+
+    return run
