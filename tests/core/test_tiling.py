@@ -167,7 +167,7 @@ def test_numbers_that_do_not_fit_together_are_refused(tile, overlap, complaint):
     with pytest.raises(ValueError, match=complaint):
         TileGrid.cover((512, 512), tile=tile, overlap=overlap)
     with pytest.raises(ValueError, match=complaint):
-        Tiling(tile, overlap).check()
+        Tiling(tile, overlap).checked()
 
 
 @pytest.mark.parametrize("tile_batch", [1, 8])
