@@ -35,7 +35,6 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--counts", action="store_true", help="counted cost only")
     parser.add_argument("--quick", action="store_true", help="counted cost, and 128->512 measured")
-    parser.add_argument("--memory", action="store_true", help="only 2048->8192 on the demo models")
     parser.add_argument("--sides", type=int, nargs="+", help="LR sides to measure, not the default")
     parser.add_argument("--steps", type=int, nargs="+", help="steps to measure, not 1 and 5")
     parser.add_argument("--repeats", type=int, default=3, help="measured runs of each (3)")

@@ -1,6 +1,5 @@
 """Our side: a ComfyUI in this process, with the pack loaded as the host loads packs."""
 
-import asyncio
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -17,7 +16,10 @@ from invsr_core.predictor import NoisePredictor, PredictorConfig
 from invsr_core.schedule import published_timesteps
 from invsr_core.tiling import Tiling
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(Path(__file__).resolve().parent.parent / "scripts"))
+
+from in_process import boot, module_of_pack
+
 PREDICTOR = "random.safetensors"
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
@@ -38,31 +40,19 @@ class Host:
     def __init__(self, tree: Path, *, cpu: bool) -> None:
         self._base = tempfile.TemporaryDirectory()
         base = Path(self._base.name)
-        for folder in ("custom_nodes", "models/invsr", "input", "output", "user", "temp"):
-            (base / folder).mkdir(parents=True)
-        sys.argv = ["main.py", *(["--cpu"] if cpu else []), "--base-directory", str(base)]
-        sys.argv += ["--use-pytorch-cross-attention", "--disable-dynamic-vram"]
-        sys.path.insert(0, str(tree))
-        import comfy.options
-
-        comfy.options.enable_args_parsing()
-        import nodes
-
-        if not asyncio.run(nodes.load_custom_node(str(ROOT))):
-            raise SystemExit("The host could not load the pack; see its messages above.")
-        self._registry = nodes.NODE_CLASS_MAPPINGS
+        options = ["--disable-dynamic-vram", *(["--cpu"] if cpu else [])]
+        self._nodes = boot(tree, base, *options)
         self._predictors = base / "models" / "invsr"
 
     def call(self, node_id: str, **inputs: Any) -> Any:
         """Run one of our nodes."""
         with torch.inference_mode():
-            return self._registry[node_id].execute(**inputs).result
+            return self._nodes.NODE_CLASS_MAPPINGS[node_id].execute(**inputs).result
 
     @property
     def vae_tiling(self) -> Tiling:
         """Tell which windows the pack gives the VAE."""
-        prefix = self._registry["InvSRUpscale"].__module__.removesuffix(".nodes.upscale")
-        return sys.modules[f"{prefix}.nodes.host.managed_vae"].VAE_TILING
+        return module_of_pack(self._nodes, "nodes.host.managed_vae").VAE_TILING
 
     def models(self, networks: Networks, context: Tensor, precision: str) -> Models:
         """Load the weights of `networks`, which must be in float32, at `precision`."""
@@ -82,10 +72,6 @@ class Host:
             [[context, {}]],
             loaded,
         )
-
-    def demo_models(self) -> Models:
-        model, vae, positive, predictor = self.call("InvSRDemoModels")
-        return Models(model, vae, positive, predictor)
 
     def upscale(self, models: Models, image: Tensor, steps: int) -> Tensor:
         """Run InvSRUpscale with its defaults, without the colour correction the reference lacks."""
