@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from comfy_server import Event, Server, ServerError
 from demo_picture import draw_picture, side_by_side
 from host import ROOT, Host, copy_pack
 from PIL import Image
-from server import Event, Server, ServerError
 
 DEMO_WORKFLOW = ROOT / "workflows" / "InvSR demo models.json"
 REAL_WORKFLOW = ROOT / "workflows" / "InvSR step by step.json"

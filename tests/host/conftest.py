@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 ROOT = Path(__file__).parent.parent.parent
 EXTRAS = ("nodes_custom_sampler", "nodes_model_advanced", "nodes_mask")
@@ -89,3 +90,20 @@ def enlarge(host, demo):
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def sd_turbo(host, golden, recipe):
+    """SD-Turbo-sized models, weights by the golden recipe: as `demo`, and 4 GB."""
+    import comfy.sd
+
+    keys = golden("sd_turbo_keys.json")
+    predictor = recipe("predictor", golden("predictor_full_keys.json"))
+    save_file(predictor, host.base / "models/invsr/full.safetensors")
+    (loaded,) = host.call("InvSRPredictorLoader", predictor_name="full.safetensors", dtype="fp32")
+    return SimpleNamespace(
+        model=comfy.sd.load_diffusion_model_state_dict(recipe("unet", keys["unet"])),
+        vae=comfy.sd.VAE(sd=recipe("vae", keys["vae"])),
+        positive=[[golden("e2e_sd_turbo.safetensors")["positive"], {}]],
+        predictor=loaded,
+    )

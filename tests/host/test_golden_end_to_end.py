@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import pytest
-from safetensors.torch import save_file
 
 pytestmark = pytest.mark.slow
 
@@ -19,28 +18,14 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def models(host, golden, recipe):
-    """SD-Turbo-sized MODEL and VAE and the full predictor, weights by the golden recipe."""
-    import comfy.sd
-
-    keys = golden("sd_turbo_keys.json")
-    model = comfy.sd.load_diffusion_model_state_dict(recipe("unet", keys["unet"]))
-    vae = comfy.sd.VAE(sd=recipe("vae", keys["vae"]))
-    predictor = recipe("predictor", golden("predictor_full_keys.json"))
-    save_file(predictor, host.base / "models/invsr/full.safetensors")
-    (loaded,) = host.call("InvSRPredictorLoader", predictor_name="full.safetensors", dtype="fp32")
-    return model, vae, loaded
-
-
-@pytest.fixture(scope="module")
 def numbers(golden):
     return golden("e2e_sd_turbo.safetensors")
 
 
 @pytest.fixture(scope="module")
-def latent(host, models, numbers):
+def latent(host, sd_turbo, numbers):
     image = numbers["lr"].movedim(1, -1)
-    return host.call("InvSREncode", image=image, vae=models[1], pad_to=16)[0]
+    return host.call("InvSREncode", image=image, vae=sd_turbo.vae, pad_to=16)[0]
 
 
 def conditioning(numbers, name):
@@ -52,13 +37,13 @@ def test_the_lr_latent_is_the_mode_of_the_vae_posterior(latent, numbers, relativ
 
 
 @pytest.fixture(params=CASES)
-def case(request, host, models, latent, golden_seed):
+def case(request, host, sd_turbo, latent, golden_seed):
     """One golden case: its name, steps, cfg, and our SIGMAS and NOISE for it."""
     steps, cfg, variation = CASES[request.param]
-    (sigmas,) = host.call("InvSRScheduler", model=models[0], steps=steps, timesteps="")
+    (sigmas,) = host.call("InvSRScheduler", model=sd_turbo.model, steps=steps, timesteps="")
     noise, _ = host.call(
         "InvSRStartNoise",
-        noise_predictor=models[2],
+        noise_predictor=sd_turbo.predictor,
         latent=latent,
         sigmas=sigmas,
         seed=golden_seed,
@@ -68,11 +53,11 @@ def case(request, host, models, latent, golden_seed):
 
 
 def test_our_sampler_ends_at_the_golden_latents(
-    host, models, numbers, latent, relative_error, case
+    host, sd_turbo, numbers, latent, relative_error, case
 ):
     (sampled,) = host.call(
         "InvSRPartialSampler",
-        model=models[0],
+        model=sd_turbo.model,
         positive=conditioning(numbers, "positive"),
         negative=conditioning(numbers, "negative"),
         start_noise=case.noise,
@@ -83,16 +68,16 @@ def test_our_sampler_ends_at_the_golden_latents(
     expected = numbers[f"{case.name}/latent_{case.steps - 1}"]
     assert relative_error(sampled["samples"] * SD_LATENT_SCALE, expected) < 1e-5
     if f"{case.name}/image" in numbers:
-        (image,) = host.call("InvSRDecode", latent=sampled, vae=models[1])
+        (image,) = host.call("InvSRDecode", latent=sampled, vae=sd_turbo.vae)
         assert (image.movedim(-1, 1) - numbers[f"{case.name}/image"]).abs().max() < 1e-3
 
 
 def test_the_stock_sampler_ends_at_the_golden_latents(
-    host, models, numbers, latent, relative_error, case
+    host, sd_turbo, numbers, latent, relative_error, case
 ):
     (guider,) = host.call(
         "CFGGuider",
-        model=models[0],
+        model=sd_turbo.model,
         positive=conditioning(numbers, "positive"),
         negative=conditioning(numbers, "negative"),
         cfg=case.cfg,

@@ -155,6 +155,12 @@ def seams_of(stage, pipeline, pack, tile):
     }
 
 
+@pytest.fixture(scope="module", params=STAGES)
+def large_results(request, pack, sd_turbo, patches):
+    """The same at SD-Turbo size: in one window, in 2 x 2, in 2 x 2 without a blend."""
+    return seams_of(request.param, Pipeline(pack, sd_turbo, picture(96, 96), patches), pack, 64)
+
+
 def last_window_wins(axis):
     weights = torch.ones(len(axis.starts), axis.window)
     for i, (start, after) in enumerate(pairwise(axis.starts)):
@@ -170,6 +176,11 @@ def test_without_a_blend_the_same_measure_shows_them(results):
     # The predictor attends over its whole window, so its differences are everywhere alike.
     bar = results["blended"] if results["stage"] == "predict" else 1.2
     assert results["cut"] > bar, results
+
+
+@pytest.mark.slow
+def test_at_sd_turbo_size_no_stage_shows_its_windows(large_results):
+    assert large_results["blended"] <= 1.2, large_results
 
 
 def ramp(height, width):

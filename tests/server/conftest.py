@@ -16,8 +16,8 @@ def server(tmp_path_factory):
     if tree is None:
         pytest.skip("needs a ComfyUI: run scripts/test.py")
     sys.path.append(str(ROOT / "scripts"))
+    from comfy_server import Server
     from host import Host, copy_pack
-    from server import Server
 
     # Large blocks go back to the system when they are freed, so that memory can be measured.
     os.environ["MALLOC_MMAP_THRESHOLD_"] = "1048576"
