@@ -15,6 +15,7 @@ log = logging.getLogger("invsr_core.training")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give the exit status: 0, or 1 after an error said in one line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
@@ -77,7 +78,7 @@ def _train(options: argparse.Namespace) -> None:
     config = load_config(options.config)
     accelerator = make_accelerator(config)
     if not accelerator.is_main_process:
-        log.parent.setLevel(logging.ERROR)  # pyright: ignore[reportOptionalMemberAccess]
+        logging.getLogger().setLevel(logging.ERROR)
     Trainer(config, load_base(config.base), accelerator).run()
 
 

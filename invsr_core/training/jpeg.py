@@ -38,7 +38,7 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
     padded = F.pad(images, (0, -width % _MCU, 0, -height % _MCU), mode="replicate")
     luma, chroma = _to_ycbcr(torch.round(padded * 255.0))
     luma = _quantised(luma, _table(_LUMA, quality))
-    chroma = _quantised(F.avg_pool2d(chroma, 2), _table(_CHROMA, quality))
+    chroma = _quantised(torch.round(F.avg_pool2d(chroma, 2)), _table(_CHROMA, quality))
     restored = _to_rgb(luma, F.interpolate(chroma, scale_factor=2, mode="nearest"))
     return restored[..., :height, :width].clamp(0.0, 255.0).div(255.0)
 
@@ -47,7 +47,8 @@ def _to_ycbcr(rgb: Tensor) -> tuple[Tensor, Tensor]:
     """Split RGB in 0..255 into level-shifted JFIF luma [B, 1, ...] and chroma [B, 2, ...]."""
     r, g, b = rgb.split(1, dim=1)
     y = 0.299 * r + 0.587 * g + 0.114 * b
-    return y - 128.0, torch.cat([(b - y) / 1.772, (r - y) / 1.402], dim=1)
+    chroma = torch.cat([(b - y) / 1.772, (r - y) / 1.402], dim=1)
+    return torch.round(y) - 128.0, torch.round(chroma)
 
 
 def _to_rgb(luma: Tensor, chroma: Tensor) -> Tensor:
@@ -68,8 +69,13 @@ def _quantised(plane: Tensor, table: Tensor) -> Tensor:
     blocks = plane.reshape(batch, channels, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK)
     blocks = blocks.transpose(3, 4)  # BC(rows)8(columns)8 -> BC(rows)(columns)88
     basis, table = _dct_basis().to(plane), table.to(plane)
-    coefficients = torch.round(basis @ blocks @ basis.T / table) * table
+    coefficients = _rounded(basis @ blocks @ basis.T / table) * table
     return (basis.T @ coefficients @ basis).transpose(3, 4).reshape(plane.shape)
+
+
+def _rounded(x: Tensor) -> Tensor:
+    """Round halves away from zero, as libjpeg does; blocks of whole numbers hit them often."""
+    return torch.sign(x) * torch.floor(x.abs() + 0.5)
 
 
 def _dct_basis() -> Tensor:
