@@ -35,8 +35,8 @@ class FrozenBase:
         self._sigmas = torch.stack([sigmas_for((t,))[0] for t in range(1, 251)])
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> "FrozenBase":
-        self.unet.to(device, dtype)
-        self.vae.to(device, dtype)
+        for network in (self.unet, self.vae):
+            nn.Module.to(network, device, dtype)  # diffusers' own warns of nothing here
         self.prompt = self.prompt.to(device, dtype)
         self._sigmas = self._sigmas.to(device)
         return self

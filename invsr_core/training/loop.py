@@ -37,6 +37,7 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 def make_accelerator(config: TrainingConfig) -> Accelerator:
     """Join the processes this one was launched with, in the run's precision."""
     return Accelerator(
+        cpu=not torch.accelerator.is_available(),  # said aloud, or CPU processes would not join
         mixed_precision=_MIXED[config.run.precision],
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )

@@ -9,8 +9,17 @@ from PIL import Image
 pytest.importorskip("accelerate", reason="training needs the extra 'train'")
 pytest.importorskip("diffusers", reason="training needs the extra 'train'")
 
+from accelerate.state import AcceleratorState
+
 from invsr_core.training.config import TrainingConfig, from_table
 from invsr_core.training.draw import generator_for
+
+
+@pytest.fixture(autouse=True)
+def own_accelerator():
+    """Let each test start its own accelerator: the library keeps one per process."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="session")
