@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -44,9 +44,11 @@ class Axis:
         count = math.ceil((length - overlap) / (tile - overlap))
         window = math.ceil((length + (count - 1) * overlap) / count / multiple) * multiple
         slack = length - window
-        # Starts fall on whole latents; rounding down keeps every overlap at least as wide as asked.
-        steps = (i * slack // (count - 1) // LATENT_SCALE * LATENT_SCALE for i in range(count - 1))
-        return cls(length, window, (*steps, slack))
+        # Starts fall on whole latents where the last one does; rounding all of them down to one
+        # raster keeps every overlap at least as wide as asked.
+        raster = math.gcd(slack, LATENT_SCALE)
+        starts = (i * slack // (count - 1) // raster * raster for i in range(count))
+        return cls(length, window, tuple(starts))
 
     def scaled(self, up: int, down: int) -> "Axis":
         return Axis(
@@ -95,8 +97,8 @@ class TileGrid:
         larger than that takes, a multiple of `multiple`. A side within `tile` is one window.
         `tile` 0 means one window for everything. Raises ValueError if the numbers do not fit.
         """
+        check_tiling(tile, overlap, multiple=multiple)
         tile = tile or max(size)
-        check_tiling(tile if tile < max(size) else 0, overlap, multiple=multiple)
         fit = {"tile": tile, "overlap": overlap + overlap % LATENT_SCALE, "multiple": multiple}
         return cls(Axis.cover(size[0], **fit), Axis.cover(size[1], **fit))
 
@@ -135,11 +137,43 @@ class TileGrid:
 
 
 def check_tiling(tile: int, overlap: int, *, multiple: int = MULTIPLE) -> None:
-    """Raise ValueError unless `tile` (0: one window) fits the networks and exceeds `overlap`."""
+    """Raise ValueError unless `tile` (0: one window) fits the networks and exceeds `overlap`.
+
+    By a whole latent at least, because windows are shifted by whole latents.
+    """
     if tile < 0 or tile % multiple:
         raise ValueError(f"tile_size must be a multiple of {multiple} (or 0 for none), got {tile}.")
-    if overlap < 0 or (tile and overlap >= tile):
-        raise ValueError(f"overlap must be smaller than tile_size {tile}, got {overlap}.")
+    if overlap < 0 or (tile and overlap > tile - LATENT_SCALE):
+        raise ValueError(
+            f"overlap must be smaller than tile_size {tile} by {LATENT_SCALE} or more, "
+            f"got {overlap}."
+        )
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How to window an image: largest window and overlap in LR pixels, and windows per batch."""
+
+    tile_size: int = DEFAULT_TILE
+    overlap: int = DEFAULT_OVERLAP
+    tile_batch: int = 1
+
+    def check(self) -> None:
+        """Raise ValueError unless the numbers fit together and the networks."""
+        check_tiling(self.tile_size, self.overlap)
+
+    def grid(self, size: tuple[int, int]) -> TileGrid:
+        """Cover an LR image of `size`. Raises ValueError if the numbers do not fit together."""
+        return TileGrid.cover(size, tile=self.tile_size, overlap=self.overlap)
+
+    def smaller(self, size: tuple[int, int]) -> "Tiling | None":
+        """Halve the batch, or else the windows, for less memory; None when there is no less."""
+        if self.tile_batch > 1:
+            return replace(self, tile_batch=self.tile_batch // 2)
+        window = max(self.grid(size).window_size)
+        tile = math.ceil(window / 2 / MULTIPLE) * MULTIPLE
+        fits = self.overlap + LATENT_SCALE <= tile < window
+        return replace(self, tile_size=tile) if fits else None
 
 
 class Blender:
@@ -171,6 +205,11 @@ def batches(count: int, size: int) -> Iterator[Sequence[int]]:
         yield range(first, min(first + size, count))
 
 
+def _split_batch(x: Tensor) -> Sequence[Tensor]:
+    """View x [B, ...] as B tensors [1, ...]."""
+    return [x[i : i + 1] for i in range(x.shape[0])]
+
+
 def map_windows(
     compute: Callable[[Tensor], Tensor],
     x: Tensor,
@@ -187,11 +226,11 @@ def map_windows(
     `on_tile` hears how many windows were finished.
     """
     images: list[Tensor] = []
-    for image in x.split(1):
+    for image in _split_batch(x):
         blender = Blender(out_grid)
         for batch in batches(len(grid), tile_batch):
             tiles = compute(torch.cat([grid.windows[i].of(image) for i in batch]))
-            for i, tile in zip(batch, tiles.split(1), strict=True):
+            for i, tile in zip(batch, _split_batch(tiles), strict=True):
                 blender.add(i, tile)
             if on_tile is not None:
                 on_tile(len(batch))

@@ -1,0 +1,1 @@
+"""Everything the nodes need of ComfyUI: sockets, layouts, memory, progress, model checks."""
