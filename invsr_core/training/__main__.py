@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..color import COLOR_METHODS
+
 log = logging.getLogger("invsr_core.training")
 
 
@@ -55,6 +57,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=0, help="first so many images; 0 takes all")
     parser.add_argument("--seed", type=int, default=12345)
     parser.add_argument("--pad-to", type=int, default=128, help="smallest LR side of the networks")
+    parser.add_argument("--color", default="wavelet", choices=COLOR_METHODS, help="correction")
     parser.add_argument("--device", default="", help="such as cuda or cpu; empty takes the best")
     parser.set_defaults(run=_evaluate)
 
@@ -99,6 +102,7 @@ def _evaluate(options: argparse.Namespace) -> None:
             seed=options.seed,
             pad_to=options.pad_to,
             device=options.device,
+            color_correction=options.color,
         ),
     )
     sys.stdout.write(table + "\n")

@@ -43,6 +43,7 @@ class Request:
     seed: int
     pad_to: int
     device: str
+    color_correction: str
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,13 @@ def _judge(
     device = next(predictor.parameters()).device
     for pair in tqdm(pairs, desc=folder.name, unit="image"):
         image = restore(
-            predictor, base, pair.lr.to(device), preset, seed=request.seed, pad_to=request.pad_to
+            predictor,
+            base,
+            pair.lr.to(device),
+            preset,
+            seed=request.seed,
+            pad_to=request.pad_to,
+            color_correction=request.color_correction,
         )
         write_image(image[0], folder / f"{pair.name}.png")
         for title, value in _measured(image, pair, measures).items():

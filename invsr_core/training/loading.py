@@ -1,6 +1,7 @@
 """Files of a base model -> FrozenBase: a diffusers folder, one checkpoint, or the demo sizes."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,21 +64,16 @@ SD2_TEXT: dict[str, Any] = {
     "projection_dim": 512,
 }
 DEMO_UNET: dict[str, Any] = {
-    "sample_size": 16,
+    "sample_size": 32,
     "block_out_channels": (64, 128),
-    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    "down_block_types": ("CrossAttnDownBlock2D",) * 2,
+    "up_block_types": ("CrossAttnUpBlock2D",) * 2,
     "layers_per_block": 1,
     "attention_head_dim": (1, 2),
     "cross_attention_dim": 64,
     "use_linear_projection": True,
 }
-DEMO_VAE: dict[str, Any] = {
-    "encoder_block_out_channels": (16, 16, 16, 16),
-    "decoder_block_out_channels": (16, 16, 16, 16),
-    "num_encoder_blocks": (1, 1, 1, 1),
-    "num_decoder_blocks": (1, 1, 1, 1),
-}
+DEMO_TOKENS = 8
 FORMS = ("diffusers", "single_file", "demo")
 
 
@@ -154,9 +150,7 @@ def single_file_base(
     """Build a base from a checkpoint's tensors under their original (LDM) names."""
     unet, vae = UNet2DConditionModel(**unet_sizes), AutoencoderKL(**vae_sizes)
     name = Path(config.path).name
-    # The converters name tensors by the config of the network that is to take them.
-    unet_config = {**unet.config, "class_embed_type": None, "addition_embed_type": None}
-    _fill(unet, convert_ldm_unet_checkpoint(dict(state), unet_config), name, "UNet")
+    _fill(unet, _unet_from_ldm(unet, state), name, "UNet")
     _fill(vae, convert_ldm_vae_checkpoint(dict(state), vae.config), name, "VAE")
     text = CLIPTextModel(CLIPTextConfig(**text_sizes))
     converted = convert_open_clip_checkpoint(text, dict(state))
@@ -184,34 +178,48 @@ def _fill(network: nn.Module, state: dict[str, Any], name: str, what: str) -> No
 
 
 def demo_base(path: str = "") -> FrozenBase:
-    """Build the demo sizes: weights of a file that `save_demo_base` wrote, else of a fixed seed."""
-    generator = generator_for("cpu", "demo base")
+    """Build the pack's demo models from their file; without one, untrained from a fixed seed."""
     with torch.device("meta"):
-        unet, vae = UNet2DConditionModel(**DEMO_UNET), AutoencoderTiny(**DEMO_VAE)
-    unet, vae = initialise(unet, generator), initialise(vae, generator)
-    prompt = torch.randn(1, 8, DEMO_UNET["cross_attention_dim"], generator=generator)
-    base = FrozenBase(unet, vae, prompt)
+        unet, vae = UNet2DConditionModel(**DEMO_UNET), AutoencoderTiny()
     if path:
-        parts = split_parts(safetensors.torch.load_file(path))
-        unet.load_state_dict(parts["unet"])
-        vae.load_state_dict(parts["vae"])
-        base.prompt = parts["prompt"]["embedding"]
-    return base
+        return _demo_from_file(unet, vae, safetensors.torch.load_file(path), Path(path).name)
+    generator = generator_for("cpu", "demo base")
+    unet, vae = initialise(unet, generator), initialise(vae, generator)
+    width = DEMO_UNET["cross_attention_dim"]
+    return FrozenBase(unet, vae, torch.randn(1, DEMO_TOKENS, width, generator=generator))
 
 
-def save_demo_base(base: FrozenBase, path: str | Path) -> None:
-    parts = {"unet": base.unet.state_dict(), "vae": base.vae.state_dict()}
-    state = {f"{part}.{key}": value for part in parts for key, value in parts[part].items()}
-    safetensors.torch.save_file({**state, "prompt.embedding": base.prompt}, path)
+def _demo_from_file(
+    unet: UNet2DConditionModel, vae: AutoencoderTiny, state: dict[str, Tensor], name: str
+) -> FrozenBase:
+    """Fill the demo networks from tensors under the host's names: unet.*, vae.taesd_*, context."""
+    unet.to_empty(device="cpu")
+    vae.to_empty(device="cpu")
+    ldm = {
+        f"model.diffusion_model.{key.removeprefix('unet.')}": tensor
+        for key, tensor in state.items()
+        if key.startswith("unet.")
+    }
+    _fill(unet, _unet_from_ldm(unet, ldm), name, "demo UNet")
+    _fill(vae, dict(_taesd_names(state)), name, "demo VAE")
+    if "context" not in state:
+        raise ValueError(f"{name} has no demo conditioning: expected the tensor 'context'.")
+    return FrozenBase(unet, vae, state["context"].float())
 
 
-def split_parts(state: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Group tensors by what their names start with."""
-    parts: dict[str, dict[str, Tensor]] = {}
-    for key, value in state.items():
-        part, rest = key.split(".", 1)
-        parts.setdefault(part, {})[rest] = value
-    return parts
+def _taesd_names(state: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Rename TAESD's tensors to diffusers', whose decoder leaves the first layer, a clamp, out."""
+    for key, tensor in state.items():
+        part, _, rest = key.removeprefix("vae.taesd_").partition(".")
+        index, _, tail = rest.partition(".")
+        if key.startswith("vae.taesd_"):
+            yield f"{part}.layers.{int(index) - (part == 'decoder')}.{tail}", tensor
+
+
+def _unet_from_ldm(unet: UNet2DConditionModel, state: dict[str, Any]) -> dict[str, Any]:
+    # The converter numbers blocks by the config of the network that is to take them.
+    config = {**unet.config, "class_embed_type": None, "addition_embed_type": None}
+    return convert_ldm_unet_checkpoint(dict(state), config)
 
 
 def embed(text: Any, ids: Tensor) -> Tensor:

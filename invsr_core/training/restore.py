@@ -5,9 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..color import correct_color
 from ..noise import predict_noise
 from ..predictor import NoisePredictor
-from ..resize import PAD_TO, SCALE, Frame, upsample_x4
+from ..resize import PAD_TO, SCALE, Frame, resize_bicubic, upsample_x4
 from ..sampling import add_noise, sample_euler
 from ..schedule import model_timesteps, sigmas_for, start_timestep
 from ..tiling import TileGrid
@@ -23,6 +24,7 @@ def restore(
     *,
     seed: int,
     pad_to: int = PAD_TO,
+    color_correction: str = "wavelet",
 ) -> Tensor:
     """Give the x4 image [B, 3, 4h, 4w] of lr [B, 3, h, w], both in [0, 1].
 
@@ -37,7 +39,9 @@ def restore(
         sigmas = sigmas_for(published).to(clean)
         x = add_noise(clean, noise, sigma=sigmas[0])
         latents = sample_euler(_denoiser(base), x, sigmas)
-        return frame.crop(base.decode(latents), scale=SCALE)
+        hr = frame.crop(base.decode(latents), scale=SCALE)
+        reference = resize_bicubic(lr, (hr.shape[-2], hr.shape[-1]))
+        return correct_color(hr, reference, color_correction).clamp(0.0, 1.0)
 
 
 def _start_noise(predictor: NoisePredictor, lr: Tensor, timestep: int, seed: int) -> Tensor:

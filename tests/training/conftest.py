@@ -4,12 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
-
-pytest.importorskip("accelerate", reason="training needs the extra 'train'")
-pytest.importorskip("diffusers", reason="training needs the extra 'train'")
-
 from accelerate.state import AcceleratorState
+from PIL import Image
 
 from invsr_core.training.config import TrainingConfig, from_table
 from invsr_core.training.draw import generator_for

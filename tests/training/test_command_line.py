@@ -16,7 +16,7 @@ def test_train_follows_the_demo_configuration(tmp_path, pictures, monkeypatch):
     config.write_text(text.replace("iterations = 300", "iterations = 1"))
     assert main(["train", str(config)]) == 0
     predictor = load_predictor(tmp_path / "run" / "predictor.safetensors")
-    assert predictor.config.block_out_channels == (32, 64)
+    assert predictor.config.block_out_channels == (64, 128)
 
 
 def test_degrade_writes_pairs_and_a_grid_the_same_each_time(tmp_path, pictures):

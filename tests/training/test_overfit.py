@@ -13,13 +13,12 @@ from invsr_core.training.step import Base, Objective, estimate, make_batch, pred
 
 UPDATES = 120
 SIZES = PredictorConfig(
-    block_out_channels=(32, 64),
+    block_out_channels=(64, 128),
     layers_per_block=(1, 1),
-    temb_channels=64,
-    sinusoid_channels=64,
-    norm_num_groups=8,
-    attention_head_dim=8,
+    temb_channels=128,
+    sinusoid_channels=128,
 )
+"""Those of the pack's demo predictor."""
 
 
 def detailed_encode(images: torch.Tensor, _: torch.Generator) -> torch.Tensor:
