@@ -1,4 +1,5 @@
-"""Throughput and peak memory of training: python benchmarks/training.py [--full] [--updates N].
+"""Throughput and peak memory of training: python benchmarks/training.py [--full] [--updates N]
+[--warmup N] [--batch N] [--precision fp32|bf16|fp16].
 
 Without --full the networks have the demo sizes and HR crops measure 128; with it they have those of
 SD-Turbo and the published predictor and discriminator, random weights, and HR crops measure 512.
@@ -64,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--updates", type=int, default=5)
+    parser.add_argument("--warmup", type=int, default=1)
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
     options = parser.parse_args()
@@ -73,7 +75,8 @@ def main() -> None:
     base = full_base() if options.full else demo_base()
     updater = Updater(config, base.to(accelerator.device, _DTYPES[options.precision]), accelerator)
     crops = iter(lambda: torch.rand(options.batch, 3, config.data.crop, config.data.crop), None)
-    updater.update(crops)
+    for _ in range(options.warmup):
+        updater.update(crops)
     start = time.perf_counter()
     for _ in range(options.updates):
         losses = updater.update(crops)

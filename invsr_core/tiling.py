@@ -158,9 +158,10 @@ class Tiling:
     overlap: int = DEFAULT_OVERLAP
     tile_batch: int = 1
 
-    def check(self) -> None:
-        """Raise ValueError unless the numbers fit together and the networks."""
+    def checked(self) -> "Tiling":
+        """Give itself. Raises ValueError unless the numbers fit together and the networks."""
         check_tiling(self.tile_size, self.overlap)
+        return self
 
     def grid(self, size: tuple[int, int]) -> TileGrid:
         """Cover an LR image of `size`. Raises ValueError if the numbers do not fit together."""
