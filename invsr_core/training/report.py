@@ -14,6 +14,7 @@ class LossReport:
     """Rows of `losses.csv` in a run's folder; a resumed run goes on after its checkpoint's row."""
 
     def __init__(self, folder: Path, *, iteration: int):
+        folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "losses.csv"
         self._rows = [row for row in read_losses(self._path) if row[_FIRST] <= iteration]
         self._board = _board(folder, iteration)

@@ -135,3 +135,66 @@ def test_the_demo_base_of_training_is_the_host_s_demo_models(pack, demo, tmp_pat
         ]
         for mine, expected in pairs:
             torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_single_file_gives_the_base_its_diffusers_folder_gives(host, tmp_path):
+    """The host's own tables name an SD 2 checkpoint's tensors; training reads them back."""
+    import comfy.diffusers_convert
+    import comfy.utils
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from invsr_core.training.initial import initialise
+    from invsr_core.training.loading import (
+        PROMPT_IDS,
+        SD2_TEXT,
+        SD2_UNET,
+        SD2_VAE,
+        BaseConfig,
+        single_file_base,
+    )
+
+    unet_sizes = {**SD2_UNET, "block_out_channels": (64, 64, 128, 128), "cross_attention_dim": 64}
+    unet_sizes["attention_head_dim"] = (1, 1, 2, 2)
+    vae_sizes = {**SD2_VAE, "block_out_channels": (32, 32, 64, 64)}
+    text_sizes = {
+        **SD2_TEXT,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 2,
+    }
+    with torch.device("meta"):
+        unet, vae = UNet2DConditionModel(**unet_sizes), AutoencoderKL(**vae_sizes)
+    unet, vae = (initialise(net, generator_for("cpu", i)) for i, net in enumerate((unet, vae)))
+    text = CLIPTextModel(CLIPTextConfig(**text_sizes)).eval()
+
+    names = comfy.utils.unet_to_diffusers(
+        {
+            "num_res_blocks": [2, 2, 2, 2],
+            "channel_mult": [1, 1, 2, 2],
+            "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+            "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
+            "transformer_depth_middle": 1,
+        }
+    )
+    state = {f"model.diffusion_model.{names[k]}": v for k, v in unet.state_dict().items()}
+    ldm = comfy.diffusers_convert.convert_vae_state_dict(vae.state_dict())
+    state |= {f"first_stage_model.{key}": value for key, value in ldm.items()}
+    prefix = "transformer.text_model."
+    clip = {prefix + k.removeprefix("text_model."): v for k, v in text.state_dict().items()}
+    open_clip = comfy.diffusers_convert.convert_text_enc_state_dict_v20(clip)
+    state |= {f"cond_stage_model.model.{key}": value for key, value in open_clip.items()}
+    base = single_file_base(
+        state,
+        BaseConfig(form="single_file", path="sd.safetensors"),
+        unet_sizes=unet_sizes,
+        vae_sizes=vae_sizes,
+        text_sizes=text_sizes,
+    )
+    for loaded, original in ((base.unet, unet), (base.vae, vae)):
+        expected = original.state_dict()
+        assert all(torch.equal(v, expected[k]) for k, v in loaded.state_dict().items())
+    ids = torch.tensor([*PROMPT_IDS, *[0] * (77 - len(PROMPT_IDS))])[None]
+    torch.testing.assert_close(base.prompt, text(ids).last_hidden_state.detach())

@@ -92,6 +92,14 @@ def test_a_run_writes_what_the_pack_loads_with_its_facts(make_config, tmp_path, 
     assert len(list((folder / "validation").glob("*.png"))) == 2
 
 
+def test_bf16_computes_in_half_precision_and_learns_in_full(make_config):
+    made = trainer(make_config(run={"precision": "bf16"}, loss={"adversarial_from": 0}))
+    losses = made.updater.update(made._crops())
+    assert made.updater.base.unet.dtype == torch.bfloat16
+    assert {p.dtype for p in made.updater.predictor.parameters()} == {torch.float32}
+    assert all(loss.isfinite() for loss in losses.values()) and made.updater.skipped == 0
+
+
 def test_fine_tuning_starts_from_a_pth_in_the_released_layout(make_config, tmp_path):
     """The released file is a bare state dict; training checkpoints wrap and prefix it."""
     from invsr_core import PredictorConfig
