@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 log = logging.getLogger(__name__)
 
 _FACTS = "run.json"
@@ -53,12 +55,8 @@ def attempt(write: Callable[[], Any]) -> str:
     """Run one part of a save; give what went wrong in words, or an empty text."""
     try:
         write()
-    except (OSError, RuntimeError, ValueError) as error:  # torch and safetensors raise the latter
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch raises the second
         return str(error).splitlines()[0] if str(error) else type(error).__name__
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":
-            raise
-        return str(error)
     return ""
 
 

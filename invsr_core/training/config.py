@@ -91,6 +91,15 @@ class LossConfig(Objective):
     latent_lpips_file: str = ""
     """The authors' vgg16_sdturbo_lpips.pth; without it that loss is off."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        heard = self.adversarial and not self.adversarial_from
+        if not self.latent_l2 and not heard and not (self.latent_lpips and self.latent_lpips_file):
+            raise ValueError(
+                "Nothing would be learned at first: set latent_l2 above 0, name a "
+                "latent_lpips_file, or set adversarial_from to 0."
+            )
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:

@@ -79,7 +79,8 @@ def _extended(image: Tensor, size: int) -> Tensor:
 class CropDataset(Dataset[Tensor]):
     """Crops by position in an endless stream that reshuffles the files each time round.
 
-    A file that cannot be read is reported once and replaced by the next one in the order.
+    A file that cannot be read is replaced by the next one in the order, and reported once (by each
+    process that reads).
     """
 
     def __init__(self, files: Sequence[Path], *, size: int, seed: int):

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -59,4 +60,9 @@ def _perceptual(config: TrainingConfig) -> LatentLPIPS | None:
             "vgg16_sdturbo_lpips.pth."
         )
         return None
+    if not Path(config.loss.latent_lpips_file).is_file():
+        raise ValueError(
+            f"loss.latent_lpips_file '{config.loss.latent_lpips_file}' is not there. Correct the "
+            "path, or leave it out to train without that loss."
+        )
     return load_latent_lpips(config.loss.latent_lpips_file)

@@ -48,6 +48,7 @@ WRONG = {
     "[data]\ndegradation = 'none'": "degradation must be one of training, imagenet-test",
     "[base]\nform = 'onnx'": "form must be one of diffusers, single_file, demo, got 'onnx'",
     "[loss]\nstart_timesteps = [400]": "timesteps must start at 250 or below, got 400",
+    "[loss]\nlatent_l2 = 0": "Nothing would be learned at first: set latent_l2 above 0",
     "[run": r"config\.toml: ",
 }
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from invsr_core import load_predictor
 from invsr_core.training import checkpoint
+from invsr_core.training.data import write_image
 from invsr_core.training.draw import generator_for
 from invsr_core.training.ema import Ema, decay_at
 from invsr_core.training.initial import fresh_predictor
@@ -75,11 +76,13 @@ def test_an_interrupted_run_goes_on_bit_for_bit(make_config, tmp_path):
     assert all(torch.equal(once[key], resumed[key]) for key in once)
 
 
-def test_a_run_writes_what_the_pack_loads_with_its_facts(make_config, tmp_path, caplog):
+def test_a_run_writes_what_the_pack_loads_with_its_facts(make_config, picture, tmp_path):
     config = make_config(
         run={"iterations": 2, "save_every": 1, "keep": 1},
-        validation={"lr_folder": str(tmp_path / "pictures"), "count": 1, "pad_to": 16},
+        validation={"lr_folder": str(tmp_path / "lr"), "count": 1, "pad_to": 16},
     )
+    (tmp_path / "lr").mkdir()
+    write_image(picture(1, 20, 24), tmp_path / "lr" / "a.png")
     path = trainer(config).run()
     predictor = load_predictor(path)
     assert predictor(torch.rand(1, 3, 16, 32), 199).mean.shape == (1, 4, 8, 16)
@@ -201,6 +204,11 @@ def test_the_missing_latent_lpips_is_said_in_one_line(make_config, caplog):
         trainer(make_config(loss={"latent_lpips": 2.0}))
     said = [record for record in caplog.records if "latent LPIPS loss is off" in record.message]
     assert len(said) == 1
+
+
+def test_latent_lpips_weights_that_are_not_there_are_named(make_config):
+    with pytest.raises(ValueError, match=r"latent_lpips_file 'none\.pth' is not there"):
+        trainer(make_config(loss={"latent_lpips": 2.0, "latent_lpips_file": "none.pth"}))
 
 
 def test_the_learning_rate_rises_from_the_first_update_on(make_config):
