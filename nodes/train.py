@@ -62,8 +62,7 @@ class TrainPredictor(io.ComfyNode):
                     min=1e-7,
                     max=1e-2,
                     step=1e-7,
-                    tooltip="Size of the steps (AdamW). The paper trains with 5e-5; fine-tune with "
-                    "less.",
+                    tooltip="Size of a step (AdamW). The paper trains with 5e-5; use less.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -77,8 +76,7 @@ class TrainPredictor(io.ComfyNode):
                     options=list(SETTINGS),
                     default="training",
                     advanced=True,
-                    tooltip="How low-resolution copies are made: as published for training "
-                    "(strong), or as the paper's ImageNet-Test (mild).",
+                    tooltip="How LR copies are made: strong, or mild as the paper's test set.",
                 ),
             ],
             outputs=[
