@@ -3,7 +3,18 @@
 from comfy_api.v0_0_2 import ComfyExtension, io
 from typing_extensions import override
 
-from . import color, decode, demo_models, encode, loader, noise, sampler, scheduler, upscale
+from . import (
+    color,
+    decode,
+    demo_models,
+    encode,
+    loader,
+    noise,
+    sampler,
+    scheduler,
+    train,
+    upscale,
+)
 from .host.files import register_model_folder
 
 
@@ -14,5 +25,6 @@ class InvSRExtension(ComfyExtension):
 
     @override
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        files = (upscale, loader, encode, scheduler, noise, sampler, decode, color, demo_models)
+        steps = (loader, encode, scheduler, noise, sampler, decode, color)
+        files = (upscale, *steps, demo_models, train)
         return [node for file in files for node in file.NODES]

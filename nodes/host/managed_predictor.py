@@ -20,6 +20,7 @@ class ManagedPredictor:
     """
 
     def __init__(self, config: PredictorConfig, state: dict[str, Tensor], dtype: str) -> None:
+        self.dtype = dtype
         load_device = comfy.model_management.get_torch_device()
         offload_device = comfy.model_management.unet_offload_device()
         weight_dtype = DTYPES.get(dtype) or _fitting_dtype(load_device, state)
@@ -49,6 +50,13 @@ class ManagedPredictor:
         return Posterior(
             on_intermediate_device(posterior.mean), on_intermediate_device(posterior.logvar)
         )
+
+    def plain_copy(self) -> NoisePredictor:
+        """Give the network in plain torch on the CPU in float32, for training or saving."""
+        network: NoisePredictor = self.patcher.model
+        copied = NoisePredictor(network.config)
+        copied.load_state_dict({key: value.float() for key, value in network.state_dict().items()})
+        return copied
 
     def _activation_bytes(self, pixels: int) -> int:
         # Residual, norm, q, k, v, attention output and two temporaries of the widest full-size

@@ -47,15 +47,22 @@ _UNET = {
 }
 
 
-def small_model(state: dict[str, Tensor]) -> Any:
-    """Build a MODEL: the host's own SD 2 class over a small UNet with the weights of `state`."""
+def small_model(state: dict[str, Tensor], disable_dynamic: bool = False) -> Any:
+    """Build a MODEL: the host's own SD 2 class over a small UNet with the weights of `state`.
+
+    Training builds it anew the way the host does for its own models, with `disable_dynamic`.
+    """
     load_device = comfy.model_management.get_torch_device()
     offload_device = comfy.model_management.unet_offload_device()
     config = comfy.supported_models.SD20(_UNET)
     dtype = comfy.model_management.unet_dtype(device=load_device)
     config.set_inference_dtype(dtype, comfy.model_management.unet_manual_cast(dtype, load_device))
     model = config.get_model({}, device=offload_device)
-    patcher = comfy.model_patcher.CoreModelPatcher(model, load_device, offload_device)
+    patcher_class = comfy.model_patcher.CoreModelPatcher
+    if disable_dynamic:
+        patcher_class = comfy.model_patcher.ModelPatcher
+    patcher = patcher_class(model, load_device, offload_device)
+    patcher.cached_patcher_init = (small_model, (state,))
     model.diffusion_model.load_state_dict(state, assign=patcher.is_dynamic())
     return patcher
 
