@@ -140,7 +140,7 @@ def _unpack_sdist(tree: Path) -> None:
 def _install_extra(host: Host, extra: str) -> None:
     # pip writes build files beside a project it installs from: let it do so to a copy.
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("pyproject.toml", "README.md"):
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, folder)
         _pip(host, f"{folder}[{extra}]")
 
