@@ -44,7 +44,7 @@ class StartNoise:
     variation: float
 
     def generate_noise(self, latent: dict[str, Any]) -> Tensor:
-        """Draw noise for `latent` as the host asks: [B,4,h,w], CPU, new each time.
+        """Draw noise for `latent` as the host asks: [B,4,h,w] float32, new each time.
 
         Raises ValueError if the latent is of another size than the noise was predicted for.
         """
@@ -55,7 +55,7 @@ class StartNoise:
                 f"{list(self.posterior.mean.shape)}. Connect the same latent to both nodes."
             )
         eps = standard_normal(samples, self.seed, latent.get("batch_index"))
-        return self.posterior.sample(self.variation * eps)
+        return self.posterior.sample(self.variation * eps.to(self.posterior.mean))
 
 
 class PredictStartNoise(io.ComfyNode):

@@ -163,7 +163,7 @@ class Upscale(io.ComfyNode):
         pixels = to_bchw(image)
         size = output_size(pixels, scale, longer_side)
         if mask is not None:
-            mask = resized_mask(mask, size, len(pixels))
+            mask = resized_mask(mask.to(pixels.device), size, len(pixels))
         return io.NodeOutput(with_alpha(to_image(upscaler(pixels, size, mask)), alpha_of(image)))
 
 
