@@ -59,9 +59,9 @@ class ManagedPredictor:
         return copied
 
     def _activation_bytes(self, pixels: int) -> int:
-        # Residual, norm, q, k, v, attention output and two temporaries of the widest full-size
-        # layer live at once; the second level holds half as much.
-        channels = max(self.patcher.model.config.block_out_channels)
+        # Residual, norm, q, k, v, attention output and two temporaries of the first level live at
+        # once; the second, twice as wide on a quarter of the pixels, holds half as much.
+        channels = self.patcher.model.config.block_out_channels[0]
         return pixels * channels * 8 * comfy.model_management.dtype_size(self.compute_dtype)
 
 
