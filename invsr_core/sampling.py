@@ -7,10 +7,11 @@ from typing import Any
 from torch import Tensor
 
 
-def add_noise(latents: Tensor, noise: Tensor, *, sigma: float) -> Tensor:
+def add_noise(latents: Tensor, noise: Tensor, *, sigma: float | Tensor) -> Tensor:
     """Diffuse clean latents to noise level `sigma`: x = latents + sigma * noise.
 
-    Variance-exploding form of InvSR Eq. 8. Both [B, 4, h, w], same dtype.
+    Variance-exploding form of InvSR Eq. 8. Both [B, 4, h, w], same dtype; one sigma, or one per
+    image as [B, 1, 1, 1].
     """
     return latents + sigma * noise
 
