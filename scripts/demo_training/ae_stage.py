@@ -1,11 +1,14 @@
-"""First stage: the autoencoder, on 64x64 crops of endless pictures."""
+"""First stage: the autoencoder, on 64x64 crops of endless pictures; then its decoder alone.
+
+The encoder is final after the first of the two, so the UNet need not wait for the second.
+"""
 
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .autoencoder import Autoencoder, initialise
 from .muon import make_optimizers
@@ -13,9 +16,11 @@ from .pairs import SIDE, as_tensor, draw_hr
 from .pictures import draw_picture
 from .run import Run
 
-UPDATES, ALL_AWAKE_FROM = 8000, 6000
+UPDATES, DECODER_UPDATES = 5500, 4000
 BATCH, CROP, STOCK = 8, 64, 192
 FIRST_PICTURE = 1_000_000
+FIRST_OF_DECODER = 100_000
+"""What the decoder's own updates count from: they see other pictures."""
 LATENT_NOISE = 0.1
 """Largest standard deviation of the noise the decoder learns to bear: what it is given in use is
 an estimate, never an encoder's exact output."""
@@ -26,19 +31,31 @@ _WEIGHTS = torch.tensor([1.0, 0.6, 0.6])[:, None, None]
 
 
 def train_autoencoder(file: Path) -> Autoencoder:
-    """Make, or go on with, the autoencoder whose state is in `file`."""
+    """Make, or go on with, the autoencoder whose state is in `file`; costly blocks sleep."""
     network = Autoencoder()
     initialise(network, torch.Generator().manual_seed(0))
+    network.wake()
+    _train(network, network, file, UPDATES, 0)
+    return network
+
+
+def train_decoder(file: Path, autoencoder: Autoencoder) -> None:
+    """Go on with the decoder alone, all of it awake."""
+    autoencoder.taesd_encoder.requires_grad_(False)
+    autoencoder.wake("taesd_decoder")
+    _train(autoencoder, autoencoder.taesd_decoder, file, DECODER_UPDATES, FIRST_OF_DECODER)
+
+
+def _train(network: Autoencoder, trained: nn.Module, file: Path, updates: int, first: int) -> None:
     network.to(memory_format=torch.channels_last)
-    run = Run(file, network, make_optimizers(network, lr=0.01, adam_lr=1e-3), UPDATES)
+    run = Run(file, trained, make_optimizers(trained, lr=0.004, adam_lr=1e-3), updates)
     stock, held_out = _Stock(), torch.cat([draw_hr(n) for n in range(8)])
 
-    def loss_of(number: int) -> Tensor:
-        network.wake(number >= ALL_AWAKE_FROM)
+    def loss_of(update: int) -> Tensor:
+        number = first + update
         return _loss(network, _crops(stock, number), torch.Generator().manual_seed(number))
 
     run.train(loss_of, lambda: _quality(network, held_out))
-    return network
 
 
 def _loss(network: Autoencoder, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -56,7 +73,11 @@ def _loss(network: Autoencoder, images: Tensor, generator: torch.Generator) -> T
 
 def _quality(network: Autoencoder, held_out: Tensor) -> str:
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        decoded = network.decode(network.encode(held_out)).float().clamp(0, 1)
+        decoded = (
+            torch.cat([network.decode(network.encode(one)) for one in held_out.split(1)])
+            .float()
+            .clamp(0, 1)
+        )
     luma = torch.einsum("c,bchw->bhw", _YCBCR[0], decoded - held_out) * (219 / 255)
     rgb = decibels((decoded - held_out).square().flatten(1).mean(1))
     return f"PSNR-Y {decibels(luma.square().flatten(1).mean(1)):.2f}  PSNR {rgb:.2f}"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 CHANNELS = 64
 LATENTS = 4
-_WAKES_LATE = {"taesd_encoder": (1, 4, 5), "taesd_decoder": (13, 14, 18)}
+_SLEEPERS = {"taesd_encoder": (1, 4, 5), "taesd_decoder": (13, 14, 18)}
 """Blocks at full and half size: most of the arithmetic, least of the picture."""
 
 
@@ -69,10 +69,11 @@ class Autoencoder(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         return self.taesd_decoder(torch.tanh(latents / 3) * 3)
 
-    def wake(self, all_blocks: bool) -> None:
-        for name, late in _WAKES_LATE.items():
-            for index in late:
-                self.get_submodule(f"{name}.{index}").awake = all_blocks
+    def wake(self, *parts: str) -> None:
+        """Let all blocks of `parts` work, and the costly ones of the rest sleep."""
+        for part, sleepers in _SLEEPERS.items():
+            for index in sleepers:
+                self.get_submodule(f"{part}.{index}").awake = part in parts
 
 
 def _encoder() -> nn.Sequential:

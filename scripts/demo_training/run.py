@@ -90,8 +90,8 @@ class Run:
 
 
 def learning_rate_share(done: int, updates: int) -> float:
-    """Rise over 100 updates, stay, and fall to 0 over the last 40 %."""
-    return min(1.0, (done + 1) / 100, (updates - done) / (0.4 * updates))
+    """Rise over 100 updates, stay, and fall to 0 over the last 80 %."""
+    return min(1.0, (done + 1) / 100, (updates - done) / (0.8 * updates))
 
 
 def seconds_of(file: Path) -> float:
