@@ -27,7 +27,7 @@ def pack(
 ) -> None:
     """Write `file`, the tensors under the names that the pack's demo node reads."""
     parts = {
-        "unet": _host_names(denoiser.unet.state_dict(), host),
+        "unet": host_names(denoiser.unet.state_dict(), host),
         "vae": {
             **autoencoder.state_dict(),
             "vae_scale": torch.tensor(VAE_SCALE),
@@ -50,7 +50,7 @@ def _half(tensor: Tensor) -> Tensor:
     return (tensor.half() if tensor.ndim else tensor).contiguous()
 
 
-def _host_names(state: dict[str, Tensor], host: Path) -> dict[str, Tensor]:
+def host_names(state: dict[str, Tensor], host: Path) -> dict[str, Tensor]:
     """Rename a diffusers UNet's tensors to what the host calls them."""
     sys.path.append(str(host))
     import comfy.utils
