@@ -16,7 +16,7 @@ from .pairs import SIDE, as_tensor, draw_hr
 from .pictures import draw_picture
 from .run import Run
 
-UPDATES, DECODER_UPDATES = 5500, 4000
+UPDATES, DECODER_UPDATES = 2900, 1500
 BATCH, CROP, STOCK = 8, 64, 192
 FIRST_PICTURE = 1_000_000
 FIRST_OF_DECODER = 100_000

@@ -20,7 +20,7 @@ from .run import Run
 from .stock import Stock
 from .unet_stage import Denoiser, encode
 
-UPDATES = 3600
+UPDATES = 1800
 FIRST_PICTURE, STOCK, UPDATES_EACH, SEED = 3_000_000, 320, 2, 11
 SIZES = PredictorConfig(
     block_out_channels=(64, 128), layers_per_block=(1, 1), temb_channels=128, sinusoid_channels=128
@@ -31,7 +31,7 @@ OBJECTIVE = Objective(latent_l2=1.0, latent_lpips=0.0, adversarial=0.0)
 def train_predictor(file: Path, autoencoder: Autoencoder, denoiser: Denoiser) -> NoisePredictor:
     """Make, or go on with, the predictor whose state is in `file`."""
     network = fresh_predictor(SIZES, generator_for("cpu", "demo predictor")).train()
-    run = Run(file, network, make_optimizers(network, lr=0.01, adam_lr=1e-3), UPDATES)
+    run = Run(file, network, make_optimizers(network, lr=0.006, adam_lr=1e-3), UPDATES)
 
     def make(number: int) -> tuple[Tensor, ...]:
         hr, lr = draw_pair(FIRST_PICTURE + number)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 SAVE_EVERY = 60.0
 """Seconds."""
-LOG_EVERY = 100
+LOG_EVERY = 50
 
 
 class Run:

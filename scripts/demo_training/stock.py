@@ -5,12 +5,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-CROPS = ((16, 16), (16, 16), (16, 16), (4, 32))
+CROPS = ((16, 12), (16, 12), (16, 12), (4, 24))
 """Batch and side (in latents) of every fourth update in turn: many small crops, a few large."""
+FIRST = 32
 
 
 class Stock:
-    """The last `size` made; every `updates_each` updates the oldest leaves for a new one.
+    """At most the last `size` made, 32 at first; one comes every `updates_each` updates.
 
     `make(number)` gives maps of one picture whose sides are multiples of its latents' sides.
     """
@@ -30,10 +31,10 @@ class Stock:
         return tuple(torch.stack(each) for each in zip(*crops, strict=True))
 
     def _at(self, update: int) -> list[tuple[Tensor, ...]]:
-        first = update // self._updates_each
+        end = FIRST + update // self._updates_each
         self._held = {
             number: self._held[number] if number in self._held else self._make(number)
-            for number in range(first, first + self._size)
+            for number in range(max(0, end - self._size), end)
         }
         return list(self._held.values())
 

@@ -17,7 +17,7 @@ from .pairs import draw_hr
 from .run import Run
 from .stock import Stock
 
-UPDATES = 2600
+UPDATES = 800
 FIRST_PICTURE, STOCK, UPDATES_EACH, SEED = 2_000_000, 256, 2, 7
 CONTEXT_SHAPE = (1, 8, 64)
 SIZES = {
@@ -69,7 +69,7 @@ def train_unet(file: Path, autoencoder: Autoencoder) -> Denoiser:
     """Make, or go on with, the UNet whose state is in `file`."""
     denoiser = Denoiser()
     network = denoiser.unet.train()
-    run = Run(file, network, make_optimizers(network, lr=0.01, adam_lr=1e-3), UPDATES)
+    run = Run(file, network, make_optimizers(network, lr=0.006, adam_lr=1e-3), UPDATES)
 
     def make(number: int) -> tuple[Tensor, ...]:
         return (hr_latents(autoencoder, FIRST_PICTURE + number),)
