@@ -16,14 +16,14 @@ from .pairs import SIDE, as_tensor, draw_hr
 from .pictures import draw_picture
 from .run import Run
 
-UPDATES, DECODER_UPDATES = 2900, 1500
+UPDATES, DECODER_UPDATES = 2900, 1200
 BATCH, CROP, STOCK = 8, 64, 192
 FIRST_PICTURE = 1_000_000
 FIRST_OF_DECODER = 100_000
 """What the decoder's own updates count from: they see other pictures."""
-LATENT_NOISE = 0.1
-"""Largest standard deviation of the noise the decoder learns to bear: what it is given in use is
-an estimate, never an encoder's exact output."""
+LATENT_NOISE, DECODER_NOISE = 0.1, 0.3
+"""Largest standard deviation of the noise that the decoder learns to bear, in the two stages: what
+it is given in use is an estimate, never an encoder's exact output."""
 
 # Rows: Y, Cb, Cr of JPEG.
 _YCBCR = torch.tensor([[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])
@@ -35,7 +35,7 @@ def train_autoencoder(file: Path) -> Autoencoder:
     network = Autoencoder()
     initialise(network, torch.Generator().manual_seed(0))
     network.wake()
-    _train(network, network, file, UPDATES, 0)
+    _train(network, network, file, UPDATES, first=0, noise=LATENT_NOISE)
     return network
 
 
@@ -43,26 +43,38 @@ def train_decoder(file: Path, autoencoder: Autoencoder) -> None:
     """Go on with the decoder alone, all of it awake."""
     autoencoder.taesd_encoder.requires_grad_(False)
     autoencoder.wake("taesd_decoder")
-    _train(autoencoder, autoencoder.taesd_decoder, file, DECODER_UPDATES, FIRST_OF_DECODER)
+    first, noise = FIRST_OF_DECODER, DECODER_NOISE
+    decoder = autoencoder.taesd_decoder
+    _train(autoencoder, decoder, file, DECODER_UPDATES, first=first, noise=noise)
 
 
-def _train(network: Autoencoder, trained: nn.Module, file: Path, updates: int, first: int) -> None:
+def _train(
+    network: Autoencoder,
+    trained: nn.Module,
+    file: Path,
+    updates: int,
+    *,
+    first: int,
+    noise: float,
+) -> None:
     network.to(memory_format=torch.channels_last)
     run = Run(file, trained, make_optimizers(trained, lr=0.004, adam_lr=1e-3), updates)
     stock, held_out = _Stock(), torch.cat([draw_hr(n) for n in range(8)])
 
     def loss_of(update: int) -> Tensor:
         number = first + update
-        return _loss(network, _crops(stock, number), torch.Generator().manual_seed(number))
+        return _loss(network, _crops(stock, number), noise, torch.Generator().manual_seed(number))
 
     run.train(loss_of, lambda: _quality(network, held_out))
 
 
-def _loss(network: Autoencoder, images: Tensor, generator: torch.Generator) -> Tensor:
+def _loss(
+    network: Autoencoder, images: Tensor, largest: float, generator: torch.Generator
+) -> Tensor:
     """L1 and squared error of the noisy latents' picture, luma counting most; unit latents."""
     with torch.autocast("cpu", torch.bfloat16):
         latents = network.encode(images).float()
-        amount = LATENT_NOISE * torch.rand((len(images), 1, 1, 1), generator=generator)
+        amount = largest * torch.rand((len(images), 1, 1, 1), generator=generator)
         noise = torch.randn(latents.shape, generator=generator)
         decoded = network.decode(latents + amount * noise).float()
     error = torch.einsum("oc,bchw->bohw", _YCBCR, decoded - images)
