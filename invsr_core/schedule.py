@@ -11,6 +11,9 @@ MAX_STEPS = 50
 START_TIMESTEP = 250
 """The largest published timestep the noise predictor was trained for (paper, section 4.1)."""
 
+FIDELITY = {"Faithful": 100, "Balanced": 200, "Vivid": 250}
+"""Start timesteps in plain words; the paper's Table 1 shows PSNR fall and MUSIQ rise with them."""
+
 _PRESETS = {
     1: (200,),
     2: (200, 100),
@@ -29,6 +32,19 @@ def published_timesteps(steps: int) -> tuple[int, ...]:
     if not 1 <= steps <= MAX_STEPS:
         raise ValueError(f"steps must be between 1 and {MAX_STEPS}, got {steps}.")
     return _PRESETS.get(steps) or evenly_spaced(START_TIMESTEP, steps)
+
+
+def fidelity_timesteps(fidelity: str, steps: int) -> tuple[int, ...]:
+    """Give `steps` published timesteps (1 to 50) from where `fidelity`, a key of FIDELITY, starts.
+
+    The authors' schedules where they start there, 250, 150, 50 from their Table 1, otherwise evenly
+    spaced. Raises ValueError for other step counts.
+    """
+    start = FIDELITY[fidelity]
+    published = published_timesteps(steps)
+    if published[0] == start:
+        return published
+    return (250, 150, 50) if (start, steps) == (250, 3) else evenly_spaced(start, steps)
 
 
 def evenly_spaced(start: int, steps: int) -> tuple[int, ...]:

@@ -44,9 +44,11 @@ class Axis:
         count = math.ceil((length - overlap) / (tile - overlap))
         window = math.ceil((length + (count - 1) * overlap) / count / multiple) * multiple
         slack = length - window
-        # Starts fall on whole latents; rounding down keeps every overlap at least as wide as asked.
-        steps = (i * slack // (count - 1) // LATENT_SCALE * LATENT_SCALE for i in range(count - 1))
-        return cls(length, window, (*steps, slack))
+        # Starts fall on whole latents where the last one does; rounding all of them down to one
+        # raster keeps every overlap at least as wide as asked.
+        raster = math.gcd(slack, LATENT_SCALE)
+        starts = (i * slack // (count - 1) // raster * raster for i in range(count))
+        return cls(length, window, tuple(starts))
 
     def scaled(self, up: int, down: int) -> "Axis":
         return Axis(
@@ -58,12 +60,13 @@ class Axis:
     def weights(self) -> Tensor:
         """Give each window's blend weight per pixel: float32 [windows, window], sums to 1 along x.
 
-        A half cosine rises over each overlap and never reaches zero.
+        Neighbours are cross-faded over their overlap by sin^4 against cos^4, never reaching zero:
+        steeper than a half cosine, because a network is least sure along the edge of its window.
         """
         raw = torch.ones(len(self.starts), self.window, dtype=torch.float64)
         for i, (start, after) in enumerate(pairwise(self.starts)):
             shared = start + self.window - after
-            ramp = torch.sin(math.pi / 2 * (torch.arange(shared) + 0.5) / shared) ** 2
+            ramp = torch.sin(math.pi / 2 * (torch.arange(shared) + 0.5) / shared) ** 4
             raw[i + 1, :shared] *= ramp
             raw[i, self.window - shared :] *= ramp.flip(0)
         total = torch.zeros(self.length, dtype=torch.float64)
@@ -95,8 +98,8 @@ class TileGrid:
         larger than that takes, a multiple of `multiple`. A side within `tile` is one window.
         `tile` 0 means one window for everything. Raises ValueError if the numbers do not fit.
         """
+        check_tiling(tile, overlap, multiple=multiple)
         tile = tile or max(size)
-        check_tiling(tile if tile < max(size) else 0, overlap, multiple=multiple)
         fit = {"tile": tile, "overlap": overlap + overlap % LATENT_SCALE, "multiple": multiple}
         return cls(Axis.cover(size[0], **fit), Axis.cover(size[1], **fit))
 
@@ -135,11 +138,17 @@ class TileGrid:
 
 
 def check_tiling(tile: int, overlap: int, *, multiple: int = MULTIPLE) -> None:
-    """Raise ValueError unless `tile` (0: one window) fits the networks and exceeds `overlap`."""
+    """Raise ValueError unless `tile` (0: one window) fits the networks and exceeds `overlap`.
+
+    By a whole latent at least, because windows are shifted by whole latents.
+    """
     if tile < 0 or tile % multiple:
         raise ValueError(f"tile_size must be a multiple of {multiple} (or 0 for none), got {tile}.")
-    if overlap < 0 or (tile and overlap >= tile):
-        raise ValueError(f"overlap must be smaller than tile_size {tile}, got {overlap}.")
+    if overlap < 0 or (tile and overlap > tile - LATENT_SCALE):
+        raise ValueError(
+            f"overlap must be smaller than tile_size {tile} by {LATENT_SCALE} or more, "
+            f"got {overlap}."
+        )
 
 
 @dataclass(frozen=True)
@@ -150,9 +159,10 @@ class Tiling:
     overlap: int = DEFAULT_OVERLAP
     tile_batch: int = 1
 
-    def check(self) -> None:
-        """Raise ValueError unless the numbers fit together and the networks."""
+    def checked(self) -> "Tiling":
+        """Give itself. Raises ValueError unless the numbers fit together and the networks."""
         check_tiling(self.tile_size, self.overlap)
+        return self
 
     def grid(self, size: tuple[int, int]) -> TileGrid:
         """Cover an LR image of `size`. Raises ValueError if the numbers do not fit together."""
@@ -164,7 +174,8 @@ class Tiling:
             return replace(self, tile_batch=self.tile_batch // 2)
         window = max(self.grid(size).window_size)
         tile = math.ceil(window / 2 / MULTIPLE) * MULTIPLE
-        return replace(self, tile_size=tile) if self.overlap < tile < window else None
+        fits = self.overlap + LATENT_SCALE <= tile < window
+        return replace(self, tile_size=tile) if fits else None
 
 
 class Blender:
@@ -196,6 +207,11 @@ def batches(count: int, size: int) -> Iterator[Sequence[int]]:
         yield range(first, min(first + size, count))
 
 
+def _split_batch(x: Tensor) -> Sequence[Tensor]:
+    """View x [B, ...] as B tensors [1, ...]."""
+    return [x[i : i + 1] for i in range(x.shape[0])]
+
+
 def map_windows(
     compute: Callable[[Tensor], Tensor],
     x: Tensor,
@@ -212,11 +228,11 @@ def map_windows(
     `on_tile` hears how many windows were finished.
     """
     images: list[Tensor] = []
-    for image in x.split(1):
+    for image in _split_batch(x):
         blender = Blender(out_grid)
         for batch in batches(len(grid), tile_batch):
             tiles = compute(torch.cat([grid.windows[i].of(image) for i in batch]))
-            for i, tile in zip(batch, tiles.split(1), strict=True):
+            for i, tile in zip(batch, _split_batch(tiles), strict=True):
                 blender.add(i, tile)
             if on_tile is not None:
                 on_tile(len(batch))

@@ -3,7 +3,7 @@
 from comfy_api.v0_0_2 import ComfyExtension, io
 from typing_extensions import override
 
-from . import decode, demo_models, encode, loader, noise, sampler, scheduler
+from . import color, decode, demo_models, encode, loader, noise, sampler, scheduler, upscale
 from .host.files import register_model_folder
 
 
@@ -14,5 +14,5 @@ class InvSRExtension(ComfyExtension):
 
     @override
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        files = (loader, encode, scheduler, noise, sampler, decode, demo_models)
+        files = (upscale, loader, encode, scheduler, noise, sampler, decode, color, demo_models)
         return [node for file in files for node in file.NODES]

@@ -23,6 +23,18 @@ NOISE_MAP_RANGE = 3.0
 """Standard deviations of noise from black to white in the noise map."""
 
 
+def variation_input() -> io.Float.Input:
+    return io.Float.Input(
+        "variation",
+        default=1.0,
+        min=0.0,
+        max=2.0,
+        step=0.05,
+        tooltip="Share of the random part (times its predicted standard deviation). "
+        "1 = as published, 0 = the most likely noise, the same for every seed.",
+    )
+
+
 @dataclass(frozen=True)
 class StartNoise:
     """What the NOISE socket carries: the posterior, and the seed that draws from it."""
@@ -76,15 +88,7 @@ class PredictStartNoise(io.ComfyNode):
                     "the next draw of one sequence, as everywhere in ComfyUI; a latent with "
                     "batch_index gets the draws of those places.",
                 ),
-                io.Float.Input(
-                    "variation",
-                    default=1.0,
-                    min=0.0,
-                    max=2.0,
-                    step=0.05,
-                    tooltip="Share of the random part (times its predicted standard deviation). "
-                    "1 = as published, 0 = the most likely noise, the same for every seed.",
-                ),
+                variation_input(),
                 io.Image.Input(
                     "image",
                     optional=True,

@@ -15,6 +15,26 @@ from .host.tiled_model import latent_grid, tiled_model
 from .noise import StartNoise
 
 
+def cfg_input() -> io.Float.Input:
+    return io.Float.Input(
+        "cfg",
+        default=1.0,
+        min=1.0,
+        max=10.0,
+        step=0.1,
+        tooltip="Guidance scale. 1 = none, as published: SD-Turbo was not trained for more, and it "
+        "doubles the time. Above 1 connect a negative.",
+    )
+
+
+def negative_input() -> io.Conditioning.Input:
+    return io.Conditioning.Input(
+        "negative",
+        optional=True,
+        tooltip="What to keep away from; read only when cfg is not 1.",
+    )
+
+
 class PartialSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -35,20 +55,8 @@ class PartialSampler(io.ComfyNode):
                 io.Noise.Input("start_noise", tooltip="From InvSR Predict Start Noise."),
                 io.Sigmas.Input("sigmas", tooltip="From InvSR Scheduler, as for the start noise."),
                 io.Latent.Input("latent", tooltip="From InvSR Encode LR Image."),
-                io.Float.Input(
-                    "cfg",
-                    default=1.0,
-                    min=1.0,
-                    max=10.0,
-                    step=0.1,
-                    tooltip="Guidance scale. 1 = none, as published: SD-Turbo was not trained for "
-                    "more, and it doubles the time. Above 1 connect a negative.",
-                ),
-                io.Conditioning.Input(
-                    "negative",
-                    optional=True,
-                    tooltip="What to keep away from; read only when cfg is not 1.",
-                ),
+                cfg_input(),
+                negative_input(),
                 *tiling_inputs(),
             ],
             outputs=[io.Latent.Output("latent", tooltip="For InvSR Decode or any VAE Decode.")],
@@ -97,9 +105,7 @@ class TiledModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, tile_size: int, overlap: int, tile_batch: int) -> io.NodeOutput:
-        tiling = Tiling(tile_size, overlap, tile_batch)
-        tiling.check()
-        return io.NodeOutput(tiled_model(model, tiling))
+        return io.NodeOutput(tiled_model(model, Tiling(tile_size, overlap, tile_batch).checked()))
 
 
 def guidance(positive: Any, negative: Any, cfg: float) -> dict[str, Any]:

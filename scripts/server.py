@@ -65,6 +65,10 @@ class Server:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
@@ -118,19 +122,18 @@ class Server:
             session.ws_connect(url, max_msg_size=0) as ws,
         ):
             body = {"prompt": prompt, "client_id": client}
-            queued = await asyncio.to_thread(self.post, "/prompt", body)
+            queued = (await asyncio.to_thread(self.post, "/prompt", body))["prompt_id"]
             async for event in _events(ws):
                 await asyncio.to_thread(on_event, event)
-                data = event["data"]
-                ours = isinstance(data, dict) and data.get("prompt_id") == queued["prompt_id"]
-                if ours and event["type"] == "execution_success":
-                    history = self.get(f"/history/{queued['prompt_id']}")
-                    return history[queued["prompt_id"]]["outputs"]
-                if ours and event["type"] in ("execution_error", "execution_interrupted"):
-                    raise ServerError(data.get("exception_message") or "The run was interrupted.")
-        raise ServerError(
-            f"The server closed the connection. Its last words:\n{self.log()[-2000:]}"
-        )
+                if _is_success(event, queued):
+                    return self._outputs(queued)
+        raise ServerError(f"The server closed the connection:\n{self.log()[-2000:]}")
+
+    def _outputs(self, prompt_id: str) -> dict[str, Any]:
+        # The host announces success a moment before it writes its history.
+        while prompt_id not in (history := self.get(f"/history/{prompt_id}")):
+            time.sleep(0.05)
+        return history[prompt_id]["outputs"]
 
     def _wait_until_up(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -151,6 +154,15 @@ async def _events(ws: aiohttp.ClientWebSocketResponse) -> Any:
             yield json.loads(message.data)
         elif message.type == aiohttp.WSMsgType.BINARY:
             yield {"type": "preview", "data": message.data}
+
+
+def _is_success(event: Event, prompt_id: str) -> bool:
+    data = event["data"]
+    if not isinstance(data, dict) or data.get("prompt_id") != prompt_id:
+        return False
+    if event["type"] in ("execution_error", "execution_interrupted"):
+        raise ServerError(data.get("exception_message") or "The run was interrupted.")
+    return event["type"] == "execution_success"
 
 
 def _free_port() -> int:
