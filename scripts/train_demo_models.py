@@ -1,8 +1,7 @@
 """Make `demo_models.safetensors`: python3 scripts/train_demo_models.py.
 
 About 100 minutes on two CPU cores, no GPU needed; stop it at any time, the same command goes on.
-Checkpoints lie in build/demo_models, outside git. After the first stage a second process may run
-the last one, --decoder-only, beside the other two.
+Checkpoints lie in build/demo_models, outside git.
 """
 
 import argparse
@@ -18,14 +17,16 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "demo_models")
     parser.add_argument("--output", type=Path, default=ROOT / "demo_models.safetensors")
     parser.add_argument("--threads", type=int, default=1, help="of torch; one is often fastest")
-    parser.add_argument("--decoder-only", action="store_true", help="of the stages after the first")
+    parser.add_argument(
+        "--pack-only", action="store_true", help="write the file from the last saves"
+    )
     arguments = parser.parse_args()
     host = ensure_host("dev")
     path = os.pathsep.join(str(folder) for folder in (ROOT / "scripts", ROOT))
     command = [host.python, "-m", "demo_training", host.tree]
     for option in ("folder", "output", "threads"):
         command += [f"--{option}", getattr(arguments, option)]
-    command += ["--decoder-only"] if arguments.decoder_only else []
+    command += ["--pack-only"] if arguments.pack_only else []
     try:
         return subprocess.run(
             [str(part) for part in command], env={**os.environ, "PYTHONPATH": path}

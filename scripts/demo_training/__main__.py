@@ -5,16 +5,14 @@ from pathlib import Path
 
 import torch
 
-from . import ae_stage, predictor_stage, unet_stage
-from .pack import pack
-from .run import seconds_of
+from invsr_core.predictor import NoisePredictor
 
-UPDATES = {
-    "ae": ae_stage.UPDATES,
-    "unet": unet_stage.UPDATES,
-    "predictor": predictor_stage.UPDATES,
-    "decoder": ae_stage.DECODER_UPDATES,
-}
+from . import ae_stage, predictor_stage, unet_stage
+from .autoencoder import Autoencoder
+from .pack import pack
+from .run import load_average
+
+STAGES = ("ae", "unet", "predictor", "decoder")
 
 
 def main() -> None:
@@ -23,27 +21,40 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--decoder-only", action="store_true")
+    parser.add_argument("--pack-only", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    files = {name: arguments.folder / f"{name}.pt" for name in UPDATES}
+    files = {name: arguments.folder / f"{name}.pt" for name in STAGES}
+    if not arguments.pack_only:
+        _train(files)
+    _pack(files, arguments.output, arguments.host)
+
+
+def _train(files: dict[str, Path]) -> None:
     autoencoder = ae_stage.train_autoencoder(files["ae"])
-    if not arguments.decoder_only:
-        denoiser = unet_stage.train_unet(files["unet"], autoencoder)
-        predictor = predictor_stage.train_predictor(files["predictor"], autoencoder, denoiser)
+    denoiser = unet_stage.train_unet(files["unet"], autoencoder)
+    predictor_stage.train_predictor(files["predictor"], autoencoder, denoiser)
     ae_stage.train_decoder(files["decoder"], autoencoder)
-    if arguments.decoder_only:
-        return
-    minutes = {name: round(seconds_of(file) / 60) for name, file in files.items()}
-    facts = {
-        "recipe": "scripts/train_demo_models.py",
-        "updates": UPDATES,
-        "minutes": minutes,
-        "torch": torch.__version__,
+
+
+def _pack(files: dict[str, Path], output: Path, host: Path) -> None:
+    """Write the file from the last saves, whether their stages are finished or not."""
+    autoencoder, denoiser = Autoencoder(), unet_stage.Denoiser()
+    predictor = NoisePredictor(predictor_stage.SIZES)
+    networks = {
+        "ae": autoencoder,
+        "unet": denoiser.unet,
+        "predictor": predictor,
+        "decoder": autoencoder.taesd_decoder,
     }
-    networks = (autoencoder, denoiser, predictor)
-    pack(arguments.output, *networks, host=arguments.host, facts=facts)
-    print(f"Wrote {arguments.output}; minutes: {minutes}")
+    took = {
+        name: load_average(files[name], network)
+        for name, network in networks.items()
+        if files[name].exists()
+    }
+    facts = {"recipe": "scripts/train_demo_models.py", "torch": torch.__version__, **took}
+    pack(output, autoencoder, denoiser, predictor, host=host, facts=facts)
+    print(f"Wrote {output}: {took}")
 
 
 if __name__ == "__main__":

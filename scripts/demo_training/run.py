@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 SAVE_EVERY = 60.0
 """Seconds."""
-LOG_EVERY = 50
+LOG_EVERY = 100
 
 
 class Run:
@@ -94,6 +94,8 @@ def learning_rate_share(done: int, updates: int) -> float:
     return min(1.0, (done + 1) / 100, (updates - done) / (0.8 * updates))
 
 
-def seconds_of(file: Path) -> float:
-    """Tell how long a run has taken so far."""
-    return torch.load(file, weights_only=True)["seconds"]
+def load_average(file: Path, network: nn.Module) -> dict[str, int]:
+    """Give `network` the averaged weights saved so far; tell the updates and minutes they took."""
+    state = torch.load(file, weights_only=True)
+    network.load_state_dict(state["average"])
+    return {"updates": state["done"], "minutes": round(state["seconds"] / 60)}

@@ -35,11 +35,15 @@ def models(host, pack):
 
 @pytest.fixture(scope="module")
 def restored(host, models):
-    """Restore an LR picture by the separate nodes; `noise` is predicted, random or none."""
+    """Restore an LR picture by the nodes of the shipped workflow.
 
-    def restore(lr, *, steps=1, timesteps="", noise="predicted"):
+    `noise` is predicted, random or none; `colors` is a method of the color node, wavelet as shipped.
+    """
+
+    def restore(lr, *, steps=1, timesteps="", noise="predicted", colors="wavelet"):
         model, vae, positive, predictor = models
-        latent = host.call("InvSREncode", image=lr.movedim(1, -1), vae=vae, pad_to=16)[0]
+        small = lr.movedim(1, -1)
+        latent = host.call("InvSREncode", image=small, vae=vae, pad_to=16)[0]
         (sigmas,) = host.call("InvSRScheduler", model=model, steps=steps, timesteps=timesteps)
         if noise == "predicted":
             asked = {"noise_predictor": predictor, "latent": latent, "sigmas": sigmas}
@@ -58,6 +62,7 @@ def restored(host, models):
             cfg=1.0,
         )
         (image,) = host.call("InvSRDecode", latent=sampled, vae=vae)
+        (image,) = host.call("InvSRColorCorrect", image=image, reference=small, method=colors)
         return image.movedim(-1, 1).clamp(0, 1)
 
     return restore
