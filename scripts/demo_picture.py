@@ -1,59 +1,47 @@
-"""A generated picture to enlarge, and the before/after sheet."""
+"""The demo's own picture, and the sheet that shows what became of a picture."""
 
-import io
-import math
-import random
+import sys
 
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+import torch
+from host import ROOT
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
-SIDE = 128
-SHOWN = 768
-"""Largest side of each half of the sheet, in px; larger pictures show their centre at 1:1."""
+sys.path.append(str(ROOT))  # last: the repository's `nodes` must not hide the host's
 
+from demo_training.pairs import draw_pair
 
-def draw_picture(seed: int = 7) -> Image.Image:
-    """Draw a scene at x4, then make a low-resolution picture of it: blur, shrink, JPEG."""
-    sharp = _draw_scene(random.Random(seed), SIDE * 4)
-    small = sharp.filter(ImageFilter.GaussianBlur(2.0)).resize((SIDE, SIDE), Image.Resampling.BOX)
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=80)
-    return Image.open(file).convert("RGB")
-
-
-def _draw_scene(rng: random.Random, side: int) -> Image.Image:
-    scene = Image.linear_gradient("L").resize((side, side))
-    scene = Image.merge(
-        "RGB", (scene, scene.rotate(90), scene.transpose(Image.Transpose.ROTATE_180))
-    )
-    draw = ImageDraw.Draw(scene)
-    for _ in range(14):
-        x, y, radius = (
-            rng.randrange(side),
-            rng.randrange(side),
-            rng.randrange(side // 20, side // 6),
-        )
-        box = (x - radius, y - radius, x + radius, y + radius)
-        color = tuple(rng.randrange(256) for _ in range(3))
-        rng.choice((draw.ellipse, draw.rectangle))(box, fill=color, outline="black", width=3)
-    for ray in range(24):
-        angle = math.pi * ray / 12
-        tip = (side / 2 + side * math.cos(angle) / 3, side / 2 + side * math.sin(angle) / 3)
-        draw.line((side / 2, side / 2, *tip), fill="white", width=3)
-    draw.text(
-        (side // 10, side // 2), "InvSR x4", fill="black", font=ImageFont.load_default(side // 7)
-    )
-    return scene
+NUMBER = 111
+"""Of the picture; the demo models were not trained on it."""
+SIDE = 512
+SHOWN = 640
+"""Largest side of each panel of the sheet, in px; larger pictures show their centre at 1:1."""
+_LABEL, _GAP = 32, 16
 
 
-def side_by_side(before: Image.Image, after: Image.Image) -> Image.Image:
-    """Show `before`, enlarged by bicubic to the size of `after`, beside it; the centre at 1:1."""
-    before = before.resize(after.size, Image.Resampling.BICUBIC)
-    width, height = min(after.width, SHOWN), min(after.height, SHOWN)
-    left, top = (after.width - width) // 2, (after.height - height) // 2
-    sheet = Image.new("RGB", (2 * width + 16, height + 32), "white")
-    for column, (picture, label) in enumerate(((before, "Bicubic"), (after, "InvSR"))):
-        x = column * (width + 16)
-        sheet.paste(picture.crop((left, top, left + width, top + height)), (x, 32))
+def draw_demo_pair() -> tuple[Image.Image, Image.Image]:
+    """Draw a picture, and make the low-resolution one by InvSR's training degradation."""
+    hr, lr = (_to_image(each[0]) for each in draw_pair(NUMBER, SIDE))
+    return hr, lr
+
+
+def _to_image(picture: Tensor) -> Image.Image:
+    pixels = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8)
+    return Image.fromarray(pixels.numpy())
+
+
+def make_sheet(panels: dict[str, Image.Image]) -> Image.Image:
+    """Lay pictures of one size side by side, four as a square, under their names; at 1:1."""
+    first = next(iter(panels.values()))
+    columns = 2 if len(panels) == 4 else len(panels)
+    rows = len(panels) // columns
+    width, height = min(first.width, SHOWN), min(first.height, SHOWN)
+    left, top = (first.width - width) // 2, (first.height - height) // 2
+    across, down = width + _GAP, height + _LABEL
+    sheet = Image.new("RGB", (columns * across - _GAP, rows * down), "white")
+    for place, (label, picture) in enumerate(panels.items()):
+        x, y = place % columns * across, place // columns * down
+        sheet.paste(picture.crop((left, top, left + width, top + height)), (x, y + _LABEL))
         font = ImageFont.load_default(20)
-        ImageDraw.Draw(sheet).text((x + 4, 4), label, fill="black", font=font)
+        ImageDraw.Draw(sheet).text((x + 4, y + 4), label, fill="black", font=font)
     return sheet

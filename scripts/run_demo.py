@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from comfy_server import Event, Server, ServerError
-from demo_picture import draw_picture, side_by_side
+from demo_picture import draw_demo_pair, make_sheet
 from host import ROOT, Host, copy_pack
 from PIL import Image
 
@@ -28,6 +28,10 @@ MODEL_FILES = {
 }
 
 
+STEPS = (1, 3)
+"""What the sheet compares."""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("tree", type=Path)
@@ -39,56 +43,86 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="invsr-demo-") as folder:
         base = Path(folder)
         server = Server(Host(arguments.tree, Path(sys.executable)), base, *_device_options())
-        workflow, picture = _prepare(base, arguments)
+        workflow, picture, original = _prepare(base, arguments)
         try:
-            return _serve_and_run(server, workflow, picture, arguments)
+            return _serve_and_run(server, workflow, picture, original, arguments)
         except ServerError as error:
             print(f"The run failed: {error}", file=sys.stderr)
             return 1
 
 
-def _prepare(base: Path, arguments: argparse.Namespace) -> tuple[dict[str, Any], Path]:
-    """Fill the server's folders: pack, picture, model paths, workflow."""
+def _prepare(
+    base: Path, arguments: argparse.Namespace
+) -> tuple[dict[str, Any], Path, Image.Image | None]:
+    """Fill the server's folders: pack, picture, model paths, workflow.
+
+    Gives the workflow, the picture, and, of the demo's own picture, the original.
+    """
     copy_pack(base / "custom_nodes")
     workflow = json.loads((REAL_WORKFLOW if arguments.models else DEMO_WORKFLOW).read_text())
     if arguments.models:
         _choose_models(workflow, arguments.models.resolve())
         _point_to_models(base, arguments.models.resolve())
     picture = base / "input" / (arguments.image or Path("generated.png")).name
+    original = None
     if arguments.image:
         shutil.copy(arguments.image, picture)
     else:
-        draw_picture().save(picture)
+        original, small = draw_demo_pair()
+        small.save(picture)
     _set_widget(workflow, "LoadImage", picture.name)
     saved = base / "user" / "default" / "workflows" / "InvSR demo.json"
     saved.write_text(json.dumps(workflow))
-    return workflow, picture
+    return workflow, picture, original
 
 
 def _serve_and_run(
-    server: Server, workflow: dict[str, Any], picture: Path, arguments: argparse.Namespace
+    server: Server,
+    workflow: dict[str, Any],
+    picture: Path,
+    original: Image.Image | None,
+    arguments: argparse.Namespace,
 ) -> int:
     with _timed("Server started"):
         server.__enter__()
     try:
         if arguments.ui:
             return _wait_for_browser(server)
-        with _timed("Workflow run"):
-            enlarged = _run(server, workflow)
+        enlarged = {steps: _run_timed(server, workflow, steps) for steps in STEPS}
     finally:
         server.__exit__()
     if not arguments.models:
         print("Models: small demo models. They know only generated pictures; for photographs")
         print("        get the real ones (see README) and pass their folder as --models DIR.")
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    result = arguments.output / f"{picture.stem}_x4.png"
-    comparison = arguments.output / f"{picture.stem}_before_after.png"
-    enlarged.save(result)
-    with Image.open(picture) as before:
-        side_by_side(before.convert("RGB"), enlarged).save(comparison)
-    print(f"Enlarged x4 to {enlarged.width}x{enlarged.height}: {result}")
-    print(f"Before (bicubic) and after: {comparison}")
+    _write_results(picture, enlarged, original, arguments.output)
     return 0
+
+
+def _run_timed(server: Server, workflow: dict[str, Any], steps: int) -> Image.Image:
+    _set_widget(workflow, "InvSRScheduler", steps)
+    with _timed(f"Workflow run, {_named(steps)}"):
+        return _run(server, workflow)
+
+
+def _write_results(
+    picture: Path, enlarged: dict[int, Image.Image], original: Image.Image | None, folder: Path
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    result = folder / f"{picture.stem}_x4.png"
+    comparison = folder / f"{picture.stem}_before_after.png"
+    enlarged[STEPS[0]].save(result)
+    size = enlarged[STEPS[0]].size
+    with Image.open(picture) as before:
+        bicubic = before.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    panels = {"Bicubic": bicubic}
+    panels |= {f"InvSR, {_named(steps)}": image for steps, image in enlarged.items()}
+    make_sheet(panels | ({"Original": original} if original else {})).save(comparison)
+    print(f"Enlarged x4 to {size[0]}x{size[1]}: {result}")
+    print(f"{', '.join([*panels, 'original'] if original else panels)}: {comparison}")
+
+
+def _named(steps: int) -> str:
+    return f"{steps} step{'s' if steps > 1 else ''}"
 
 
 def _run(server: Server, workflow: dict[str, Any]) -> Image.Image:
@@ -142,7 +176,7 @@ def _point_to_models(base: Path, folder: Path) -> None:
     (base / "extra_model_paths.yaml").write_text(json.dumps(paths))  # JSON is YAML
 
 
-def _set_widget(workflow: dict[str, Any], node_type: str, value: str) -> None:
+def _set_widget(workflow: dict[str, Any], node_type: str, value: str | int) -> None:
     node = next(node for node in workflow["nodes"] if node["type"] == node_type)
     node["widgets_values"][0] = value
 

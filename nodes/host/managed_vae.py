@@ -15,7 +15,7 @@ from ...invsr_core.tiling import Tiling, map_windows
 from .images import on_intermediate_device
 from .progress import Progress, shrink_on_oom
 
-VAE_TILING = Tiling(tile_size=256, overlap=24, tile_batch=1)
+VAE_TILING = Tiling(tile_size=256, overlap=32, tile_batch=1)
 """Windows of at most 1024 output pixels, in LR pixels; up to there the VAE sees all at once."""
 
 _PIXELS, _LATENTS = (SCALE, 1), (1, LATENT_SCALE)
