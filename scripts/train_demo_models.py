@@ -1,6 +1,6 @@
 """Make `demo_models.safetensors`: python3 scripts/train_demo_models.py.
 
-About 100 minutes on two CPU cores, no GPU needed; stop it at any time, the same command goes on.
+About 70 minutes on one free CPU core (counted, not run in one go), no GPU needed; stop it at any time, the same command goes on.
 Checkpoints lie in build/demo_models, outside git.
 """
 
