@@ -1,7 +1,7 @@
 """Make `demo_models.safetensors`: python3 scripts/train_demo_models.py.
 
-About 100 minutes on two CPU cores, no GPU needed; stop it at any time, the same command goes on.
-Checkpoints lie in build/demo_models, outside git.
+About 70 minutes of one CPU core by its measured time per update; no GPU needed. Stop it at any
+time, the same command goes on. Checkpoints lie in build/demo_models, outside git.
 """
 
 import argparse

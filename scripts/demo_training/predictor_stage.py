@@ -20,8 +20,8 @@ from .run import Run
 from .stock import Stock
 from .unet_stage import Denoiser, encode
 
-UPDATES = 1140
-FIRST_PICTURE, STOCK, UPDATES_EACH, SEED = 3_000_000, 128, 2, 11
+UPDATES = 4000
+FIRST_PICTURE, STOCK, UPDATES_EACH, SEED = 3_000_000, 320, 2, 11
 SIZES = PredictorConfig(
     block_out_channels=(64, 128), layers_per_block=(1, 1), temb_channels=128, sinusoid_channels=128
 )
