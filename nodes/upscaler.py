@@ -13,6 +13,7 @@ from .decode import decode_hr
 from .encode import encode_lr
 from .host import managed_vae
 from .host.images import check_size
+from .host.lr_latent import lr_pixels_of
 from .host.managed_predictor import ManagedPredictor
 from .host.progress import Progress
 from .noise import StartNoise, predict_start_noise
@@ -52,7 +53,7 @@ class Upscaler:
         if self.same_noise:
             latent["batch_index"] = [0] * len(lr)
         posterior = predict_start_noise(
-            self.noise_predictor, frame.pad(lr), self.sigmas, self.tiling, progress
+            self.noise_predictor, lr_pixels_of(latent, None), self.sigmas, self.tiling, progress
         )
         sampled = sample_partial(
             self.model,
