@@ -21,7 +21,7 @@ from .run import Run
 from .stock import Stock
 from .unet_stage import Denoiser, encode
 
-UPDATES = 1500
+UPDATES = 700
 FIRST_PICTURE, STOCK, UPDATES_EACH, SEED = 4_000_000, 320, 2, 13
 CROPS = ((2, 24),)
 MARGIN = 4
