@@ -10,6 +10,8 @@ from urllib.error import HTTPError
 
 import pytest
 
+from invsr_core.schedule import parse_timesteps, published_timesteps
+
 ROOT = Path(__file__).parent.parent.parent
 WEB = ROOT / "web"
 PAGES = sorted((WEB / "docs").glob("*/en.md"), key=lambda page: page.parent.name)
@@ -17,6 +19,7 @@ ENTRY = re.compile(r"^- `(?P<id>\w+)` \((?P<facts>[^)]*)\): \S.*$", re.MULTILINE
 FACTS = re.compile(r"((?P<min>\S+) to (?P<max>\S+)( px)?|0 or more), default (?P<default>\S+)")
 SETTING = re.compile(r"`([a-z_]+): ([^`]+)`")
 MESSAGE = re.compile(r"^- `(.+?)`(?: \(in the log\))?: ", re.MULTILINE)
+SCHEDULE = re.compile(r"^- (\d) steps?: `([^`]+)`$", re.MULTILINE)
 COUNTLESS = 2**53
 """From here on a range's end is not worth telling."""
 
@@ -104,6 +107,7 @@ def test_the_page_is_plain_markdown_with_its_parts(text, schema):
 
 def test_every_input_has_its_line_and_no_other(text, widgets):
     assert [id_ for id_, _, _ in entries(text, "Inputs")] == list(widgets)
+    assert section(text, "Inputs").count("\n- `") == len(widgets), "a line of another form"
     if not widgets:
         assert section(text, "Inputs").strip() == "None."
 
@@ -149,8 +153,16 @@ def test_settings_that_the_page_advises_can_be_set(text, widgets):
             assert options["min"] <= float(value) <= options["max"], id_
         elif kind == "COMBO":
             assert value in options["options"], id_
+        elif id_ == "timesteps":
+            parse_timesteps(value)
         else:
             assert kind == "STRING", id_
+
+
+def test_the_schedules_of_the_schedulers_page_are_the_real_ones():
+    text = (WEB / "docs" / "InvSRScheduler" / "en.md").read_text()
+    stated = {int(steps): parse_timesteps(list_) for steps, list_ in SCHEDULE.findall(text)}
+    assert stated == {steps: published_timesteps(steps) for steps in range(1, 6)}
 
 
 def test_ids_named_anywhere_on_the_page_exist(text, schemas):
