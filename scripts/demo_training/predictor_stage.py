@@ -20,7 +20,7 @@ from .run import Run
 from .stock import Stock
 from .unet_stage import Denoiser, encode
 
-UPDATES = 4000
+UPDATES = 6000
 FIRST_PICTURE, STOCK, UPDATES_EACH, SEED = 3_000_000, 320, 2, 11
 SIZES = PredictorConfig(
     block_out_channels=(64, 128), layers_per_block=(1, 1), temb_channels=128, sinusoid_channels=128
