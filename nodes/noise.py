@@ -42,6 +42,8 @@ class StartNoise:
     posterior: Posterior
     seed: int
     variation: float
+    timestep: int
+    """Where it was predicted for, 0-based."""
 
     def generate_noise(self, latent: dict[str, Any]) -> Tensor:
         """Draw noise for `latent` as the host asks: [B,4,h,w] float32, new each time.
@@ -124,7 +126,7 @@ class PredictStartNoise(io.ComfyNode):
         lr = lr_pixels_of(latent, None if image is None else to_bchw(image))
         progress = Progress(len(tiling.grid(tuple(lr.shape[-2:]))) * len(lr))
         posterior = predict_start_noise(noise_predictor, lr, sigmas, tiling, progress)
-        start_noise = StartNoise(posterior, seed, variation)
+        start_noise = StartNoise(posterior, seed, variation, start_of(sigmas))
         return io.NodeOutput(start_noise, noise_map(posterior, latent))
 
 

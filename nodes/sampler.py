@@ -132,7 +132,7 @@ def sample_partial(
 ) -> dict[str, Any]:
     """Run the partial trajectory over `latent`; what else it carries goes along."""
     check_model(model)
-    start_of(sigmas)
+    _check_start(start_noise, start_of(sigmas))
     samples = sample_euler(
         tiled_model(model, tiling, progress),
         conds,
@@ -144,6 +144,15 @@ def sample_partial(
         progress,
     )
     return {**latent, "samples": samples}
+
+
+def _check_start(start_noise: Any, timestep: int) -> None:
+    """Raise ValueError if the noise was predicted for another start; other nodes' noise may be."""
+    if isinstance(start_noise, StartNoise) and start_noise.timestep != timestep:
+        raise ValueError(
+            f"start_noise was predicted for timestep {start_noise.timestep + 1}, but sigmas start "
+            f"at {timestep + 1}. Connect the same sigmas to both nodes."
+        )
 
 
 NODES = [PartialSampler, TiledModel]

@@ -33,6 +33,7 @@ class TrainPredictor(io.ComfyNode):
             "and VAE, which stay as they are. Low-resolution copies are made by degrading crops.",
             search_aliases=["fine-tune", "finetune", "training", "super resolution"],
             is_experimental=True,
+            is_input_list=True,  # all pictures of a folder train one predictor
             inputs=[
                 Predictor.Input("noise_predictor", tooltip="Where training starts; not changed."),
                 io.Model.Input("model", tooltip="SD-Turbo: the predictor learns to serve it."),
@@ -97,30 +98,31 @@ class TrainPredictor(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        noise_predictor: ManagedPredictor,
-        model: Any,
-        vae: Any,
-        positive: Any,
-        images: Tensor,
-        updates: int,
-        batch_size: int,
-        crop_size: int,
-        learning_rate: float,
-        seed: int,
-        degradation: str,
+        noise_predictor: list[ManagedPredictor],
+        model: list[Any],
+        vae: list[Any],
+        positive: list[Any],
+        images: list[Tensor],
+        updates: list[int],
+        batch_size: list[int],
+        crop_size: list[int],
+        learning_rate: list[float],
+        seed: list[int],
+        degradation: list[str],
     ) -> io.NodeOutput:
-        options = FineTuning(updates, batch_size, crop_size, learning_rate, seed, degradation)
-        hr = to_bchw(images)
-        progress = Progress(updates)
+        settings = (updates, batch_size, crop_size, learning_rate, seed, degradation)
+        options = FineTuning(*(values[0] for values in settings))
+        hr = [picture for batch in images for picture in to_bchw(batch)]
+        progress = Progress(options.updates)
         with training():
-            base = frozen_base(model, vae, positive)
+            base = frozen_base(model[0], vae[0], positive[0])
             device = comfy.model_management.get_torch_device()
-            trained = noise_predictor.plain_copy().to(device)
-            crops = list(hr.clone())
+            trained = noise_predictor[0].plain_copy().to(device)
+            pictures = [picture.clone() for picture in hr]
             losses = fine_tune(
-                trained, crops, base, options, on_update=lambda _: progress.advance()
+                trained, pictures, base, options, on_update=lambda _: progress.advance()
             )
-        return io.NodeOutput(managed(trained, noise_predictor), {"loss": losses})
+        return io.NodeOutput(managed(trained, noise_predictor[0]), {"loss": losses})
 
 
 class SavePredictor(io.ComfyNode):

@@ -15,6 +15,7 @@ from .host import managed_vae
 from .host.images import check_size
 from .host.lr_latent import lr_pixels_of
 from .host.managed_predictor import ManagedPredictor
+from .host.model_checks import start_of
 from .host.progress import Progress
 from .noise import StartNoise, predict_start_noise
 from .sampler import sample_partial
@@ -80,7 +81,7 @@ class Upscaler:
             self.model,
             self.conds,
             self.cfg,
-            StartNoise(posterior, self.seed, self.variation),
+            StartNoise(posterior, self.seed, self.variation, start_of(self.sigmas)),
             self.sigmas,
             latent,
             self.tiling,
@@ -96,7 +97,7 @@ def output_size(pixels: Tensor, scale: float, longer_side: int) -> tuple[int, in
     """
     factor = longer_side / max(pixels.shape[-2:]) if longer_side else scale
     size = _scaled(pixels, factor)
-    check_size("the output", size)
+    check_size("the output", size, cure="Lower 'scale' or 'longer_side'.")
     return size
 
 

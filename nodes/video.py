@@ -25,6 +25,8 @@ from .upscale_inputs import (
 )
 from .upscaler import Upscaler, output_size
 
+MAX_SIDE = 16384
+
 
 class UpscaleVideo(io.ComfyNode):
     @classmethod
@@ -124,7 +126,7 @@ def _enlarged(
     if first is None:
         raise ValueError("video holds no frames. Choose another file, or trim it less.")
     pixels = first[1]
-    size, done = _even(output_size(pixels, *wanted)), 0
+    size, done = _encodable(output_size(pixels, *wanted)), 0
     progress = Progress(_windows(upscaler, pixels, source.count, frames_at_once))
     with VideoWriter(source, size, crf=crf) as writer:
         for times, pixels in chain((first,), chunks):
@@ -152,8 +154,13 @@ def _mask_of(mask: Tensor, first: int, count: int, size: tuple[int, int]) -> Ten
     return resized_mask(masks[torch.arange(first, first + count) % len(masks)], size, count)
 
 
-def _even(size: tuple[int, int]) -> tuple[int, int]:
-    """Round to sides that H.264's colours take."""
+def _encodable(size: tuple[int, int]) -> tuple[int, int]:
+    """Round to even sides, as H.264 stores colours. Raises ValueError for more than it holds."""
+    if max(size) > MAX_SIDE:
+        raise ValueError(
+            f"the output may measure at most {MAX_SIDE} px a side as H.264, got "
+            f"{size[1]}x{size[0]}. Lower 'scale' or 'longer_side'."
+        )
     height, width = (max(2, 2 * round(side / 2)) for side in size)
     return height, width
 

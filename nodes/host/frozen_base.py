@@ -52,9 +52,9 @@ def frozen_base(model: Any, vae: Any, positive: Any) -> Base:
 
 
 def _plain_text(positive: Any) -> Tensor:
-    if len(positive) != 1 or "control" in positive[0][1] or "area" in positive[0][1]:
+    if len(positive) != 1 or {"control", "area", "mask"} & positive[0][1].keys():
         raise ValueError(
-            "positive must be one plain prompt for training: no ControlNet, no areas, no "
+            "positive must be one plain prompt for training: no ControlNet, no areas or masks, no "
             "combined conditionings. Connect a CLIP Text Encode."
         )
     return positive[0][0].clone()

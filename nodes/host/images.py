@@ -35,12 +35,11 @@ def check_image(image: Tensor) -> None:
         )
 
 
-def check_size(name: str, size: tuple[int, int]) -> None:
+def check_size(name: str, size: tuple[int, int], *, cure: str = "Shrink or crop it first.") -> None:
     """Raise ValueError if a picture of `size` (height, width) is too large."""
     if max(size) > MAX_SIDE:
         raise ValueError(
-            f"{name} may measure at most {MAX_SIDE} px a side, got {size[1]}x{size[0]}. "
-            "Shrink or crop it first."
+            f"{name} may measure at most {MAX_SIDE} px a side, got {size[1]}x{size[0]}. " + cure
         )
 
 

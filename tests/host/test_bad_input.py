@@ -162,6 +162,14 @@ def test_sigmas_that_make_no_schedule(host, demo, small, sigmas, says):
         sample(host, demo, small)
 
 
+def test_a_schedule_that_starts_elsewhere_than_the_noise(host, demo, small):
+    (sigmas,) = host.call("InvSRScheduler", model=demo.model, steps=1, timesteps="250")
+    with pytest.raises(ValueError, match="predicted for timestep 200, but sigmas start at 250"):
+        sample(host, demo, small, sigmas=sigmas)
+    (others,) = host.call("RandomNoise", noise_seed=1)
+    sample(host, demo, small, sigmas=sigmas, start_noise=others)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_an_image_with_values_that_are_no_numbers(host, demo, value):
     image = torch.rand(1, 16, 16, 3)

@@ -115,7 +115,7 @@ class Pipeline:
         posterior = noise.predict_start_noise(
             self._models.predictor, self._lr, self._sigmas, tiling, self._progress()
         )
-        return noise.StartNoise(posterior, seed=1, variation=1.0)
+        return noise.StartNoise(posterior, seed=1, variation=1.0, timestep=199)
 
     def _sample(self, latents, noise, tiling):
         sampled = self._pack("nodes.sampler").sample_partial(

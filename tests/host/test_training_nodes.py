@@ -29,7 +29,11 @@ def train(host, demo, images):
             "degradation": "imagenet-test",
             **changes,
         }
-        return host.call("InvSRTrainPredictor", **inputs)
+        # The host gives every input as a list, so that a folder's pictures train one predictor.
+        wrapped = {key: value if key == "images" else [value] for key, value in inputs.items()}
+        if torch.is_tensor(wrapped["images"]):
+            wrapped["images"] = [wrapped["images"]]
+        return host.call("InvSRTrainPredictor", **wrapped)
 
     return run
 
@@ -48,6 +52,14 @@ def test_training_changes_the_new_predictor_and_nothing_else(train, demo):
     assert len(loss_map["loss"]) == 3
     old, new = weights(demo.predictor), weights(trained)
     assert all(not torch.equal(old[key], new[key]) for key in old if "weight" in key)
+
+
+def test_pictures_of_several_sizes_train_one_predictor(train, images):
+    other = torch.rand(2, 80, 96, 3, generator=torch.Generator().manual_seed(3))
+    trained, loss_map = train(images=[images, other], updates=6)
+    assert len(loss_map["loss"]) == 6
+    assert loss_map["loss"] != train(updates=6)[1]["loss"]
+    assert weights(trained)
 
 
 def test_the_same_seed_trains_the_same(train):
@@ -101,6 +113,7 @@ def test_cancel_stops_training_and_leaves_the_host_as_it_was(train, host):
     [
         ({"crop_size": 100}, "crop_size must be a multiple of 64, got 100"),
         ({"positive": []}, "positive must be one plain prompt"),
+        ({"positive": [[None, {"mask": torch.ones(1, 8, 8)}]]}, "no areas or masks"),
     ],
 )
 def test_what_cannot_be_trained_is_said(train, changes, message):

@@ -261,6 +261,12 @@ def test_a_video_without_frames_says_so(upscale_video, video_from, what, tmp_pat
         upscale_video(clip)
 
 
+def test_a_side_beyond_what_h264_holds_is_refused_first(upscale_video, video_from):
+    clip = write_clip(io.BytesIO(), moving(2), audio=None)
+    with pytest.raises(ValueError, match=r"at most 16384 px a side as H\.264, got 17600x"):
+        upscale_video(video_from(clip), longer_side=17600)
+
+
 def test_memory_does_not_grow_with_the_length():
     if "INVSR_TEST_HOST" not in os.environ:
         pytest.skip("needs a ComfyUI: run scripts/test.py")
