@@ -1,9 +1,11 @@
 """The shipped workflows and blueprints: nodes known, widgets valid, every file offered."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent.parent
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
@@ -165,3 +167,45 @@ def test_every_node_of_the_pack_is_used(server):
     used = {node["type"] for path in WORKFLOWS for node in json.loads(path.read_text())["nodes"]}
     ours = {name for name in server.get("/object_info") if name.startswith("InvSR")}
     assert ours <= used
+
+
+@pytest.fixture(params=BLUEPRINTS, ids=lambda path: path.stem)
+def blueprint(request):
+    return request.param
+
+
+def test_the_server_lists_each_blueprint(server, blueprint):
+    listed = {each["name"]: key for key, each in server.get("/global_subgraphs").items()}
+    served = server.get(f"/global_subgraphs/{listed[blueprint.stem]}")
+    assert json.loads(served["data"]) == json.loads(blueprint.read_text())
+
+
+def test_what_a_blueprints_box_shows_are_widgets_inside_it(blueprint):
+    ((box, definition),) = boxes_of(json.loads(blueprint.read_text()))
+    inside = {str(node["id"]): node for node in definition["nodes"]}
+    shown = [socket["widget"]["name"] for socket in box["inputs"] if "widget" in socket]
+    assert [name for _, name in box["properties"]["proxyWidgets"]] == shown
+    assert [socket["name"] for socket in box["inputs"]] == [i["name"] for i in definition["inputs"]]
+    for place, name in box["properties"]["proxyWidgets"]:
+        assert name in [socket["name"] for socket in inside[place]["inputs"]]
+
+
+def test_a_blueprints_box_enlarges_a_picture_by_the_demo_models(server, blueprint):
+    Image.effect_mandelbrot((32, 24), (-2, -1.5, 1, 1.5), 50).convert("RGB").save(
+        server.base / "input" / "example.png"
+    )
+    prompt = with_demo_models(server.to_prompt(placed(json.loads(blueprint.read_text()))))
+    outputs = server.run(prompt)
+    (saved,) = [out for place, out in outputs.items() if prompt[place]["class_type"] == "SaveImage"]
+    result = Image.open(io.BytesIO(server.download(saved["images"][0])))
+    assert result.size == (128, 96)
+
+
+def with_demo_models(prompt):
+    """Take model, VAE, prompt and predictor of each node that wants them from the demo models."""
+    large = {"CheckpointLoaderSimple", "InvSRPredictorLoader", "CLIPTextEncode"}
+    kept = {place: step for place, step in prompt.items() if step["class_type"] not in large}
+    sockets = {"model": 0, "vae": 1, "positive": 2, "noise_predictor": 3}
+    for step in kept.values():
+        step["inputs"] |= {n: ["demo", k] for n, k in sockets.items() if n in step["inputs"]}
+    return {**kept, "demo": {"class_type": "InvSRDemoModels", "inputs": {}}}
