@@ -2,6 +2,9 @@
 
 from typing import Any
 
+WEB_DIRECTORY = "web"
+"""Help pages, one for each node and language."""
+
 
 async def comfy_entrypoint() -> Any:
     """Give the host this pack's nodes; imports nothing of the host before it asks."""

@@ -31,8 +31,8 @@ def main() -> None:
         nodes = boot(Path(os.environ["INVSR_TEST_HOST"]), Path(base), "--cpu")
         upscale = _upscaler(nodes)
         upscale(32)  # loads everything
-        window, _ = _peak_of(lambda: upscale(WINDOW))
-        peak, seconds = _peak_of(lambda: upscale(side))
+        window, _ = peak_of(lambda: upscale(WINDOW))
+        peak, seconds = peak_of(lambda: upscale(side))
     image = 3 * 4 * (4 * side) ** 2
     print(json.dumps({"peak": peak, "window": window, "image": image, "seconds": seconds}))
 
@@ -55,7 +55,7 @@ def _upscaler(nodes: Any) -> Callable[[int], Any]:
     return upscale
 
 
-def _peak_of(run: Callable[[], Any]) -> tuple[int, float]:
+def peak_of(run: Callable[[], Any]) -> tuple[int, float]:
     """Give by how many bytes the resident memory grew at most during `run`, and its seconds."""
     process, done = psutil.Process(), threading.Event()
     before = peak = process.memory_info().rss

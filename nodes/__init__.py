@@ -14,6 +14,7 @@ from . import (
     scheduler,
     train,
     upscale,
+    video,
 )
 from .host.files import register_model_folder
 
@@ -26,5 +27,5 @@ class InvSRExtension(ComfyExtension):
     @override
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         steps = (loader, encode, scheduler, noise, sampler, decode, color)
-        files = (upscale, *steps, demo_models, train)
+        files = (upscale, video, *steps, demo_models, train)
         return [node for file in files for node in file.NODES]

@@ -37,18 +37,39 @@ class Upscaler:
     color_correction: str
     prescale: float
 
-    def __call__(self, pixels: Tensor, size: tuple[int, int], mask: Tensor | None) -> Tensor:
-        """Enlarge pixels [B,3,h,w] in [0, 1] to `size`; where mask [B,1,*size] is 0, by bicubic."""
+    def __call__(
+        self,
+        pixels: Tensor,
+        size: tuple[int, int],
+        mask: Tensor | None,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """Enlarge pixels [B,3,h,w] in [0, 1] to `size`; where mask [B,1,*size] is 0, by bicubic.
+
+        `progress` is the bar of a run that has more batches, and counts this one's windows.
+        """
+        progress = progress or Progress(self.windows(pixels, len(pixels)))
         if mask is not None and not mask.any():
             logging.info("InvSR: the mask is all black: nothing is restored, bicubic only.")
+            progress.advance(self.windows(pixels, len(pixels)))
             return resize_bicubic(pixels, size)
         lr = _resized(pixels, _scaled(pixels, self.prescale))
-        hr = with_colors_of(lr, _resized(self._restored(lr), size), self.color_correction)
+        hr = _resized(self._restored(lr, progress), size)
+        hr = with_colors_of(lr, hr, self.color_correction)
         return hr if mask is None else resize_bicubic(pixels, size).lerp_(hr, mask)
 
-    def _restored(self, lr: Tensor) -> Tensor:
-        frame = Frame.around((lr.shape[-2], lr.shape[-1]), pad_to=PAD_TO)
-        progress = Progress(self._windows(frame.padded_size, len(lr)))
+    def windows(self, pixels: Tensor, batch: int) -> int:
+        """Count the windows of all stages for `batch` pictures of the size of `pixels`.
+
+        The sampler takes a whole batch in each of its own.
+        """
+        size = _framed(_scaled(pixels, self.prescale)).padded_size
+        steps = len(self.sigmas) - 1 if batch else 0
+        networks = len(self.tiling.grid(size)) * (batch + steps)
+        return networks + 2 * managed_vae.vae_windows(size, batch)
+
+    def _restored(self, lr: Tensor, progress: Progress) -> Tensor:
+        frame = _framed((lr.shape[-2], lr.shape[-1]))
         latent = encode_lr(lr, self.vae, frame, progress)
         if self.same_noise:
             latent["batch_index"] = [0] * len(lr)
@@ -67,12 +88,6 @@ class Upscaler:
         )
         return decode_hr(sampled, self.vae, progress)
 
-    def _windows(self, size: tuple[int, int], batch: int) -> int:
-        """Count the windows of all stages; the sampler takes a whole batch in each of its own."""
-        steps = len(self.sigmas) - 1
-        networks = len(self.tiling.grid(size)) * (batch + steps)
-        return networks + 2 * managed_vae.vae_windows(size, batch)
-
 
 def output_size(pixels: Tensor, scale: float, longer_side: int) -> tuple[int, int]:
     """Give the (height, width) to enlarge [B,3,h,w] to: by its longer side, or else by `scale`.
@@ -83,6 +98,10 @@ def output_size(pixels: Tensor, scale: float, longer_side: int) -> tuple[int, in
     size = _scaled(pixels, factor)
     check_size("the output", size)
     return size
+
+
+def _framed(size: tuple[int, int]) -> Frame:
+    return Frame.around(size, pad_to=PAD_TO)
 
 
 def _scaled(pixels: Tensor, factor: float) -> tuple[int, int]:

@@ -26,6 +26,10 @@ class Progress:
         bar.hook = None
         return cls(0, bar=bar)
 
+    def expect(self, windows: int) -> None:
+        """Make room for more windows than were announced, as a video of unknown length has."""
+        self.total = max(self.total, self.done + windows)
+
     def advance(self, windows: int = 1, preview: tuple | None = None) -> None:
         """Count finished windows. Raises the host's interruption if the user asked for it."""
         comfy.model_management.throw_exception_if_processing_interrupted()

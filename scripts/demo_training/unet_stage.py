@@ -17,7 +17,7 @@ from .pairs import draw_hr
 from .run import Run
 from .stock import Stock
 
-UPDATES = 800
+UPDATES = 2000
 FIRST_PICTURE, STOCK, UPDATES_EACH, SEED = 2_000_000, 256, 2, 7
 CONTEXT_SHAPE = (1, 8, 64)
 SIZES = {

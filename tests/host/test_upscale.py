@@ -200,6 +200,6 @@ FIDELITY = {
 
 @pytest.mark.parametrize(("choice", "expected"), FIDELITY.items())
 def test_fidelity_and_steps_give_the_schedule(pack, choice, expected):
-    chosen = pack("nodes.upscale").chosen_timesteps
+    chosen = pack("nodes.upscale_inputs").chosen_timesteps
     assert chosen(*choice, "") == expected
     assert chosen(*choice, " 120, 60 ") == (120, 60)

@@ -1,0 +1,56 @@
+"""Peak memory of the video node for 8 and for 32 frames, as one JSON line."""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path += [str(ROOT / "scripts"), str(ROOT / "benchmarks")]
+
+from in_process import boot  # noqa: E402 - the scripts are no package
+from memory import peak_of  # noqa: E402
+
+HEIGHT, WIDTH = 64, 96
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as base:
+        nodes = boot(Path(os.environ["INVSR_TEST_HOST"]), Path(base), "--cpu")
+        from comfy_api.v0_0_2 import InputImpl
+
+        mappings = nodes.NODE_CLASS_MAPPINGS
+        node = mappings["InvSRUpscaleVideo"]
+        inputs = {i.id: i.default for i in node.define_schema().inputs if hasattr(i, "default")}
+        inputs = {key: value for key, value in inputs.items() if key not in ("negative", "mask")}
+        with torch.inference_mode():
+            model, vae, positive, predictor = mappings["InvSRDemoModels"].execute().result
+        inputs |= {"model": model, "vae": vae, "positive": positive, "noise_predictor": predictor}
+
+        def run(count: int) -> None:
+            video = InputImpl.VideoFromFile(clip(Path(base) / f"{count}.mp4", count))
+            with torch.inference_mode():
+                node.execute(**inputs, video=video)
+
+        run(8)  # loads everything, and fills the allocators
+        print(json.dumps({count: peak_of(lambda: run(count))[0] for count in (8, 32)}))
+
+
+def clip(path: Path, count: int) -> str:
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("h264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        for _ in range(count):
+            noise = np.random.randint(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        output.mux(stream.encode(None))
+    return str(path)
+
+
+if __name__ == "__main__":
+    main()
