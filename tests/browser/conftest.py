@@ -85,6 +85,7 @@ def page(server, browser):
     from frontend import Frontend
 
     page = browser.new_page(viewport=VIEWPORT)
+    page.set_default_timeout(60_000)
     yield Frontend(page, server.address)
     page.close()
 
@@ -99,16 +100,16 @@ def no_complaints(page):
 
 @pytest.fixture
 def setting(server, page):
-    """Change a setting of the user's for one test, in a page loaded anew."""
-    changed = []
+    """Change settings of the user's for one test, in a page loaded anew."""
+    before = server.get("/settings")
 
-    def change(name, value):
-        changed.append((name, server.get("/settings").get(name)))
-        _set(server, page, name, value)
+    def change(settings):
+        server.post("/settings", settings)
+        page.open()
 
     yield change
-    for name, value in changed:
-        _set(server, page, name, value)
+    server.post("/settings", {"Comfy.Locale": "en", "Comfy.VueNodes.Enabled": False, **before})
+    page.open()
 
 
 @pytest.fixture
@@ -121,11 +122,6 @@ def screenshot(request, page):
         page.screenshot(folder / f"{re.sub('[^A-Za-z0-9]+', '-', name)}.png")
 
     return take
-
-
-def _set(server, page, name, value):
-    server.post("/settings", {name: value})
-    page.open()
 
 
 def _cannot_run(reason):

@@ -83,6 +83,21 @@ class Frontend:
         """Read a Pinia store of the page."""
         return self.page.evaluate(_STATE, store)
 
+    def nodes(self) -> list[tuple[Any, str]]:
+        """Give the id and type of every node of the open graph."""
+        nodes = self.page.evaluate("() => app.graph.nodes.map(node => [node.id, node.type])")
+        return [(node, kind) for node, kind in nodes]
+
+    def select(self, kind: str) -> None:
+        """Select the node of a type and bring it to the middle."""
+        self.page.evaluate(
+            "id => app.canvas.selectNode(app.graph.getNodeById(id))", self.id_of(kind)
+        )
+        self.command("Comfy.Canvas.FitView")
+
+    def id_of(self, kind: str) -> Any:
+        return next(node for node, each in self.nodes() if each == kind)
+
     def unknown_nodes(self) -> list[str]:
         return self.page.evaluate(_UNKNOWN)
 
@@ -107,6 +122,7 @@ class Frontend:
         self.page.screenshot(path=path)
 
     def _note(self, message: ConsoleMessage) -> None:
-        known = any(says in message.text for says in HOSTS_OWN)
+        about = message.location["url"]
+        known = FOLDER not in about and any(says in message.text for says in HOSTS_OWN)
         if message.type in ("error", "warning") and not known:
-            self.complaints.append(f"{message.type}: {message.text} ({message.location['url']})")
+            self.complaints.append(f"{message.type}: {message.text} ({about})")

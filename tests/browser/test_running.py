@@ -58,7 +58,7 @@ def test_it_runs_to_its_end_and_its_pictures_have_the_right_size(
 
 
 def test_the_upscale_workflow_runs_with_vue_nodes(run, setting, workflows, screenshot):
-    setting("Comfy.VueNodes.Enabled", True)
+    setting({"Comfy.VueNodes.Enabled": True})
     run(stand_ins.swapped(workflows["InvSR upscale"]), "InvSR upscale")
     screenshot("InvSR upscale, Vue nodes")
 
