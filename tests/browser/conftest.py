@@ -66,11 +66,13 @@ def browser():
     names = map(shutil.which, BROWSERS)
     executable = os.environ.get("INVSR_CHROMIUM") or next(filter(None, names), None)
     if executable is None:
-        _cannot_run("needs Chromium: install it, or name it in INVSR_CHROMIUM")
+        _cannot_run(
+            "needs Chromium: install it (apt-get install chromium), or name it in INVSR_CHROMIUM"
+        )
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        _cannot_run("needs playwright: pip install playwright")
+        _cannot_run("needs playwright: install the extra `dev`")
     from frontend import ARGUMENTS
 
     with sync_playwright() as playwright:
@@ -80,7 +82,7 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def page(server, browser):
+def page(browser, server):
     """The page that a file's tests share."""
     from frontend import Frontend
 

@@ -1,9 +1,10 @@
 """ComfyUI's page in a browser: load a graph, queue it, read what the page knows, take a picture."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from playwright.sync_api import ConsoleMessage, Page
+if TYPE_CHECKING:
+    from playwright.sync_api import ConsoleMessage, Page
 
 ARGUMENTS = (
     *("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"),
@@ -55,7 +56,7 @@ def settled(prompt: dict[str, Any]) -> dict[str, Any]:
 class Frontend:
     """The page, and what it complained about; `complaints` leaves out what the host always says."""
 
-    def __init__(self, page: Page, address: str) -> None:
+    def __init__(self, page: "Page", address: str) -> None:
         self.page, self._address = page, address
         self.complaints: list[str] = []
         page.on("console", self._note)
@@ -121,7 +122,7 @@ class Frontend:
         self.page.wait_for_timeout(800)  # the view moves there; pictures of nodes arrive
         self.page.screenshot(path=path)
 
-    def _note(self, message: ConsoleMessage) -> None:
+    def _note(self, message: "ConsoleMessage") -> None:
         about = message.location["url"]
         known = FOLDER not in about and any(says in message.text for says in HOSTS_OWN)
         if message.type in ("error", "warning") and not known:

@@ -15,7 +15,7 @@ SCALE = 4
 
 
 @pytest.fixture(scope="module", autouse=True)
-def models(server, page, workflows):
+def models(page, server, workflows):
     """Give the server every model that the workflows name, for the tests of this file."""
     files = stand_ins.put_models(server.base, workflows.values())
     page.open()
