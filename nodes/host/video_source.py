@@ -34,7 +34,7 @@ class Look:
 
 
 class FramesInMemory:
-    """A VIDEO made of an IMAGE batch, which is in memory already."""
+    """A VIDEO made of an IMAGE batch, which is in memory already. `count` is how many to expect."""
 
     def __init__(self, video: Any) -> None:
         parts = video.get_components()
@@ -72,8 +72,8 @@ class FramesOfFile:
         start, duration = video.get_active_trim_window()
         self._start = start or max(0.0, (self._pictures.start_time or 0) / av.time_base)
         self._end = self._start + duration if duration else None
-        self.count = video.get_frame_count()
         self.look = _look_of(self._stream)
+        self.count = max(0, round(video.get_duration() * self.look.rate))
 
     def frames(self) -> Frames:
         time_base = self._stream.time_base

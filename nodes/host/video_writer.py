@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from pathlib import Path
 from typing import Any
 
 import av
@@ -35,7 +36,7 @@ class VideoWriter:
             self._write_sound(float("inf"))
         self._output.close()
         if error is not None:
-            os.remove(self.path)
+            Path(self.path).unlink(missing_ok=True)
 
     def write(self, times: list[int], frames: Tensor) -> None:
         """Append frames [B,3,H,W] in [0, 1], at `times` in the source's time base."""

@@ -257,7 +257,7 @@ def test_a_video_without_frames_says_so(upscale_video, video_from, what, tmp_pat
         clip = video_from(str(tmp_path / "sound.mp4"))
     else:
         clip = video_from(str(tmp_path / "clip.mp4"), start_time=5.0)
-    with pytest.raises(ValueError, match="holds no (pictures|frames)"):
+    with pytest.raises(ValueError, match=r"holds no (pictures|frames)"):
         upscale_video(clip)
 
 
