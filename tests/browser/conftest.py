@@ -66,9 +66,7 @@ def browser():
     names = map(shutil.which, BROWSERS)
     executable = os.environ.get("INVSR_CHROMIUM") or next(filter(None, names), None)
     if executable is None:
-        _cannot_run(
-            "needs Chromium: install it (apt-get install chromium), or name it in INVSR_CHROMIUM"
-        )
+        _cannot_run("needs Chromium: apt-get install chromium, or set INVSR_CHROMIUM")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

@@ -41,8 +41,8 @@ _WATCH = """() => {
         app.api.addEventListener(kind, event => { window.ended = [kind, event.detail] })
 }"""
 
-VIEW_STATE = {"compare_view"}
-"""Inputs for what a node shows just now (ImageCompare); only the page has values for them."""
+VIEW_STATE = {"compare_view", "video-preview"}
+"""Inputs for what ImageCompare and LoadVideo show just now; only the page has values for them."""
 
 
 def settled(prompt: dict[str, Any]) -> dict[str, Any]:
