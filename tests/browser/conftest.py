@@ -17,8 +17,9 @@ SETTINGS = {
     "Comfy.TutorialCompleted": True,  # else the template browser covers every screenshot
     "Comfy.InstalledVersion": "1.47.12",
     "Comfy.Workflow.Persist": False,  # else the page brings back what was open last
+    "Comfy.Minimap.Visible": False,
+    "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # else a large graph's text is left out
 }
-VIEWPORT = {"width": 1900, "height": 1100}
 
 WORKFLOWS = {path.stem: path for path in sorted((ROOT / "workflows").glob("*.json"))}
 
@@ -82,7 +83,7 @@ def browser():
 @pytest.fixture(scope="module")
 def page(browser, server):
     """The page that a file's tests share."""
-    from frontend import Frontend
+    from frontend import VIEWPORT, Frontend
 
     page = browser.new_page(viewport=VIEWPORT)
     page.set_default_timeout(60_000)

@@ -10,6 +10,8 @@ ARGUMENTS = (
     *("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"),
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing leaves this machine
 )
+VIEWPORT = {"width": 1600, "height": 1000}
+SCREENSHOT = {"width": 2560, "height": 1440}
 FOLDER = "comfyui-invsr"
 """The pack's folder in custom_nodes, by which the page knows it."""
 
@@ -118,9 +120,11 @@ class Frontend:
 
     def screenshot(self, path: Path) -> None:
         """Take a picture of the whole graph."""
+        self.page.set_viewport_size(SCREENSHOT)
         self.command("Comfy.Canvas.FitView")
-        self.page.wait_for_timeout(800)  # the view moves there; pictures of nodes arrive
+        self.page.wait_for_timeout(1000)  # the view moves there; pictures of nodes arrive
         self.page.screenshot(path=path)
+        self.page.set_viewport_size(VIEWPORT)
 
     def _note(self, message: "ConsoleMessage") -> None:
         about = message.location["url"]

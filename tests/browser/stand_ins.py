@@ -34,6 +34,7 @@ REPLACED = {"CheckpointLoaderSimple": "StandInCheckpoint"}
 SMALLER = {
     "EmptyLatentImage": {0: 128, 1: 96},  # width, height
     "InvSRTrainPredictor": {0: 3, 2: 64},  # updates, crop_size
+    "InvSRUpscaleVideo": {14: 2},  # frames_at_once: two chunks of the small video
 }
 """Widgets, by position, whose shipped values would take minutes on a CPU."""
 OPTIONAL = "LoraLoaderModelOnly"
