@@ -17,7 +17,7 @@ PICTURE_SIZE = (80, 64)
 """Width and height; the LR side of a picture four times as large."""
 PICTURES_IN_FOLDER = 3
 VIDEO_SIZE = (64, 48)
-FRAMES, FRAME_RATE = 8, 8
+FRAMES, FRAME_RATE = 4, 4
 SOUND_RATE = 48000
 
 

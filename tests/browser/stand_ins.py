@@ -34,8 +34,13 @@ REPLACED = {"CheckpointLoaderSimple": "StandInCheckpoint"}
 SMALLER = {
     "EmptyLatentImage": {0: 128, 1: 96},  # width, height
     "InvSRTrainPredictor": {0: 3, 2: 64},  # updates, crop_size
+    "InvSRUpscaleVideo": {14: 2},  # frames_at_once: two chunks of the small video
 }
 """Widgets, by position, whose shipped values would take minutes on a CPU."""
+OPTIONAL = "LoraLoaderModelOnly"
+"""Shipped switched off, for want of a file that everybody has; here it runs too."""
+ALWAYS = 0
+"""The mode of a node that is neither muted nor bypassed."""
 
 
 def put_pack(base: Path) -> None:
@@ -76,11 +81,13 @@ def put_inputs(
 
 
 def swapped(workflow: Workflow) -> Workflow:
-    """Give a copy that loads the stand-in checkpoint and computes little; nothing else differs."""
+    """Give a copy with the stand-in checkpoint and small sizes, everything in it switched on."""
     workflow = copy.deepcopy(workflow)
     for node in nodes_of(workflow):
         for position, value in SMALLER.get(node["type"], {}).items():
             node["widgets_values"][position] = value
+        if node["type"] == OPTIONAL:
+            node["mode"] = ALWAYS
         if node["type"] in REPLACED:
             node["type"] = REPLACED[node["type"]]
             node["properties"]["Node name for S&R"] = node["type"]
