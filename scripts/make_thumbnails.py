@@ -31,6 +31,8 @@ from thumbnail_upscaler import train_upscaler
 
 WORKFLOWS = ROOT / "workflows"
 QUALITY = 85
+FOLDER = (418, 420, 421)
+"""The generated pictures of the folder."""
 WIDE, UPRIGHT, CELL = (128, 42), (42, 64), (56, 56)
 """LR sizes, width and height, of what shares a thumbnail with others."""
 
@@ -112,7 +114,7 @@ def folder(run: Run) -> Image.Image:
     place = run.server.base / "input" / run.node("LoadImageDataSetFromFolder")["widgets_values"][0]
     for picture in place.iterdir():
         picture.unlink()
-    for number in range(run.number, run.number + 3):
+    for number in FOLDER:
         small_inputs.write_picture(place / f"{number}.png", number, UPRIGHT)
     run.start()
     befores = [Image.open(place / name.name) for name in sorted(place.iterdir())]
@@ -174,7 +176,7 @@ RECIPES = {
     "InvSR generate then upscale": Recipe(generate, 327),
     "InvSR with the stock sampler": Recipe(stock_sampler, 314),
     "InvSR fidelity ladder": Recipe(ladder, 402, CELL),
-    "InvSR folder of images": Recipe(folder, 420),
+    "InvSR folder of images": Recipe(folder, FOLDER[0]),
     "InvSR video": Recipe(video, 111),
     "InvSR against a GAN upscaler": Recipe(against_gan, 336),
     "InvSR demo models": Recipe(before_after, 345),
