@@ -134,7 +134,7 @@ def _in_order_of(befores: list[Image.Image], afters: list[Image.Image]) -> list[
 def video(run: Run) -> Image.Image:
     """First, middle and last frame."""
     clip = run.server.base / "input" / run.node("LoadVideo")["widgets_values"][0]
-    small_inputs.write_video(clip, WIDE)
+    small_inputs.write_video(clip, WIDE, frames=8)
     run.start()
     befores, afters = _frames(clip.read_bytes()), _frames(*run.files("SaveVideo"))
     chosen = (0, len(afters) // 2, len(afters) - 1)
