@@ -29,6 +29,10 @@ import stand_ins
 from demo_training.pictures import draw_picture
 from thumbnail_upscaler import train_upscaler
 
+from invsr_core.training.draw import generator_for
+from invsr_core.training.initial import fresh_predictor
+from invsr_core.weights import load_predictor, save_predictor
+
 WORKFLOWS = ROOT / "workflows"
 QUALITY = 85
 FOLDER = (418, 420, 421)
@@ -93,7 +97,7 @@ def generate(run: Run) -> Image.Image:
     Everything else is the workflow's: VAE, sampler, upscaler.
     """
     drawn = run.server.base / "input" / "drawn.png"
-    draw_picture(run.number, 4 * run.size[0]).reduce(4).save(drawn)
+    draw_picture(run.number, 2 * run.size[0]).reduce(2).save(drawn)
     prompt = run.server.to_prompt(run.workflow)
     sampler = prompt[str(run.node("KSampler")["id"])]["inputs"]
     sampler |= {"denoise": 0.2, "steps": 5, "cfg": 1.0, "latent_image": ["encoded", 0]}
@@ -156,7 +160,17 @@ def against_gan(run: Run) -> Image.Image:
 
 
 def fine_tune(run: Run) -> Image.Image:
-    run.node("InvSRTrainPredictor")["widgets_values"][0] = 60  # updates
+    """The demo models' predictor has nothing left to learn: an untrained one starts here."""
+    loader, train = run.node("InvSRPredictorLoader"), run.node("InvSRTrainPredictor")
+    models = run.server.base / "models" / "invsr"
+    trained = load_predictor(models / loader["widgets_values"][0])
+    fresh = fresh_predictor(trained.config, generator_for("cpu", "thumbnail"))
+    save_predictor(fresh, models / "untrained.safetensors")
+    loader["widgets_values"][0] = "untrained.safetensors"
+    train["widgets_values"][:4] = [100, 8, 64, 2e-3]  # updates, batch_size, crop_size, rate
+    high = run.server.base / "input" / "high.png"
+    draw_picture(run.number, 512).save(high)
+    run.node("LoadImage")["widgets_values"][0] = high.name
     run.start()
     return layouts.fitted(*run.made("LossGraphNode"))
 
@@ -173,7 +187,7 @@ class Recipe:
 RECIPES = {
     "InvSR upscale": Recipe(before_after, 331),
     "InvSR step by step": Recipe(step_by_step, 305),
-    "InvSR generate then upscale": Recipe(generate, 327),
+    "InvSR generate then upscale": Recipe(generate, 528),
     "InvSR with the stock sampler": Recipe(stock_sampler, 314),
     "InvSR fidelity ladder": Recipe(ladder, 402, CELL),
     "InvSR folder of images": Recipe(folder, FOLDER[0]),

@@ -169,6 +169,15 @@ def test_every_node_of_the_pack_is_used(server):
     assert ours <= used
 
 
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_each_workflow_has_a_small_square_thumbnail(path):
+    thumbnail = path.with_suffix(".jpg")
+    with Image.open(thumbnail) as picture:
+        assert picture.format == "JPEG"
+        assert picture.size == (512, 512)
+    assert thumbnail.stat().st_size <= 60_000
+
+
 @pytest.fixture(params=BLUEPRINTS, ids=lambda path: path.stem)
 def blueprint(request):
     return request.param
