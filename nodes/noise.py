@@ -104,7 +104,7 @@ class PredictStartNoise(io.ComfyNode):
                 io.Image.Output(
                     "noise_map",
                     tooltip="The predicted noise as a picture of the LR image's size (paper, Fig. "
-                    "3b): first three channels of its mean, grey = 0, black and white = 3.",
+                    "3b): first three channels of its mean, grey = 0, black = -3, white = 3.",
                 ),
             ],
         )

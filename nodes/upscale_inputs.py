@@ -66,7 +66,7 @@ def _schedule_inputs() -> list[io.Input]:
             min=1,
             max=MAX_STEPS,
             tooltip="Number of model calls. 1 is fastest and keeps closest to the input; "
-            "3 to 5 add texture.",
+            "3 to 5 can help very blurry pictures.",
         ),
         io.String.Input(
             "timesteps",
@@ -97,7 +97,7 @@ def _look_inputs() -> list[io.Input]:
             step=0.05,
             tooltip="Shrinks the input by this factor before restoring it; the output size "
             "stays. For large or already blurry pictures: InvSR expects input that is "
-            "really low-resolution. 0.5 also costs a quarter. 1 = off.",
+            "really low-resolution. 0.5 also takes a quarter of the time. 1 = off.",
         ),
         cfg_input(),
         variation_input(),
