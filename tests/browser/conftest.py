@@ -17,7 +17,8 @@ SETTINGS = {
     "Comfy.TutorialCompleted": True,  # else the template browser covers every screenshot
     "Comfy.InstalledVersion": "1.47.12",
     "Comfy.Workflow.Persist": False,  # else the page brings back what was open last
-    "Comfy.Minimap.Visible": False,
+    "Comfy.Minimap.Visible": False,  # these two would cover a part of the graph
+    "Comfy.RightSidePanel.IsOpen": False,
     "LiteGraph.Canvas.MaximumFps": 5,  # else drawing takes half the CPU from the run
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # else a large graph's text is left out
 }
