@@ -22,7 +22,7 @@ class Decode(io.ComfyNode):
             category="InvSR",
             description="Decodes and crops to exactly four times the size of the LR image. Above "
             "1024 px a side it decodes in windows, each pixel about once.",
-            search_aliases=["super resolution", "upscale", "VAE decode", "tiled"],
+            search_aliases=["super resolution", "upscale", "SR", "enhance", "VAE decode"],
             inputs=[
                 io.Latent.Input(
                     "latent",

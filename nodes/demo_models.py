@@ -31,7 +31,7 @@ class DemoModels(io.ComfyNode):
             category="InvSR",
             description="Small models that come with the pack, to try the nodes without a "
             "download. They know only generated pictures; use SD-Turbo for photographs.",
-            search_aliases=["demo", "test models", "super resolution"],
+            search_aliases=["super resolution", "upscale", "demo", "test models"],
             inputs=[],
             outputs=[
                 io.Model.Output("model", tooltip="A small SD 2 type UNet."),

@@ -17,7 +17,7 @@ class PredictorLoader(io.ComfyNode):
             category="InvSR",
             description="Loads the small network that predicts the start noise of InvSR. "
             "Put noise_predictor_sd_turbo_v5.pth into models/invsr.",
-            search_aliases=["super resolution", "upscale", "InvSR model", "noise predictor"],
+            search_aliases=["super resolution", "upscale", "SR", "enhance", "InvSR model"],
             inputs=[
                 io.Combo.Input(
                     "predictor_name",

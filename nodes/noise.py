@@ -67,7 +67,7 @@ class PredictStartNoise(io.ComfyNode):
             category="InvSR",
             description="Predicts the noise that leads SD-Turbo from the LR latent to a "
             "high-resolution one. Works with InvSR Sampler and the stock SamplerCustomAdvanced.",
-            search_aliases=["noise predictor", "diffusion inversion", "super resolution"],
+            search_aliases=["super resolution", "upscale", "noise", "diffusion inversion"],
             inputs=[
                 Predictor.Input(
                     "noise_predictor", tooltip="From Load InvSR Noise Predictor or Demo Models."

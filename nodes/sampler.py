@@ -44,7 +44,7 @@ class PartialSampler(io.ComfyNode):
             category="InvSR",
             description="Runs SD-Turbo from the LR latent and its start noise down the short "
             "schedule (Euler, deterministic). Large latents run in overlapping windows.",
-            search_aliases=["super resolution", "upscale", "partial sampler", "KSampler"],
+            search_aliases=["super resolution", "upscale", "SR", "enhance", "KSampler"],
             inputs=[
                 io.Model.Input(
                     "model", tooltip="SD-Turbo, with LoRA or other patches as you like."
@@ -95,7 +95,7 @@ class TiledModel(io.ComfyNode):
             description="Makes any sampler run the model over overlapping windows of a large "
             "latent, blended at every step. Latents within one window run unchanged. IP-Adapter "
             "masks and other patches that know the whole picture see each window as a picture.",
-            search_aliases=["tiled diffusion", "multidiffusion", "super resolution"],
+            search_aliases=["tiled diffusion", "multidiffusion", "super resolution", "upscale"],
             inputs=[
                 io.Model.Input("model", tooltip="The model to run in windows; it is cloned."),
                 *tiling_inputs(),

@@ -16,7 +16,7 @@ class Scheduler(io.ComfyNode):
             display_name="InvSR Scheduler",
             category="InvSR",
             description="The noise levels of InvSR's partial diffusion, read off the model.",
-            search_aliases=["sigmas", "timesteps", "steps", "super resolution"],
+            search_aliases=["super resolution", "upscale", "sigmas", "timesteps"],
             inputs=[
                 io.Model.Input(
                     "model", tooltip="SD-Turbo, or another epsilon model on SD 1.x / 2.x latents."

@@ -42,10 +42,18 @@ class TrainPredictor(io.ComfyNode):
                 ),
                 io.Image.Input("images", tooltip="High-resolution pictures to learn from."),
                 io.Int.Input(
-                    "updates", default=500, min=2, max=100000, tooltip="How many times to learn."
+                    "updates",
+                    default=500,
+                    min=2,
+                    max=100000,
+                    tooltip="Number of training updates; each learns from batch_size crops.",
                 ),
                 io.Int.Input(
-                    "batch_size", default=1, min=1, max=64, tooltip="Crops per update, in pictures."
+                    "batch_size",
+                    default=1,
+                    min=1,
+                    max=64,
+                    tooltip="Crops per update. More learns more evenly and takes more memory.",
                 ),
                 io.Int.Input(
                     "crop_size",
@@ -69,14 +77,15 @@ class TrainPredictor(io.ComfyNode):
                     default=0,
                     min=0,
                     max=MAX_SEED,
-                    tooltip="Chooses crops, degradations and noise; no unit.",
+                    tooltip="Chooses crops, degradations and noise.",
                 ),
                 io.Combo.Input(
                     "degradation",
                     options=list(SETTINGS),
                     default="training",
                     advanced=True,
-                    tooltip="How LR copies are made: strong, or mild as the paper's test set.",
+                    tooltip="How LR copies are made. training: strong, as the paper trains. "
+                    "imagenet-test: mild, as the paper's test set.",
                 ),
             ],
             outputs=[

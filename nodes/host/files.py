@@ -8,17 +8,25 @@ FOLDER = "invsr"
 
 
 def register_model_folder() -> None:
-    """Add `models/invsr` and the output folder's `invsr`, listing only model files.
+    """Add `models/invsr` and the output folder's `invsr` to what the host knows under that name.
 
-    An extra_model_paths.yaml may have added the folder already, without a filter on extensions.
+    Another pack or an extra_model_paths.yaml may have the name too: its file types stay its own.
     """
+    types = set(folder_paths.supported_pt_extensions)
+    folder_paths.folder_names_and_paths.setdefault(FOLDER, ([], types))
     folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
     folder_paths.add_model_folder_path(FOLDER, _output_folder())
-    folder_paths.folder_names_and_paths[FOLDER][1].update(folder_paths.supported_pt_extensions)
 
 
 def predictor_names() -> list[str]:
-    return folder_paths.get_filename_list(FOLDER)
+    """List the model files, whatever others did to the entry since.
+
+    Past the host's cache, which is one per name: our list would stand in for another pack's.
+    """
+    register_model_folder()
+    folders = folder_paths.get_folder_paths(FOLDER)
+    names = {name for folder in folders for name in folder_paths.recursive_search(folder)[0]}
+    return folder_paths.filter_files_extensions(names, folder_paths.supported_pt_extensions)
 
 
 def predictor_path(name: str) -> str:

@@ -49,7 +49,8 @@ class VideoWriter:
             self._sound.write_until(self._output, until)
 
     def _picture_stream(self, look: Look, size: tuple[int, int], crf: int) -> Any:
-        stream = self._output.add_stream("h264", rate=look.rate, options={"crf": str(crf)})
+        options = {"crf": str(crf), "rc-lookahead": "5"}
+        stream = self._output.add_stream("h264", rate=look.rate, options=options)
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p10le" if look.deep else "yuv420p"
         context = stream.codec_context

@@ -7,7 +7,7 @@ import torch
 
 from invsr_core.predictor import NoisePredictor
 
-from . import ae_stage, predictor_stage, unet_stage
+from . import ae_stage, decoder_stage, predictor_stage, unet_stage
 from .autoencoder import Autoencoder
 from .pack import pack
 from .run import load_average
@@ -33,8 +33,8 @@ def main() -> None:
 def _train(files: dict[str, Path]) -> None:
     autoencoder = ae_stage.train_autoencoder(files["ae"])
     denoiser = unet_stage.train_unet(files["unet"], autoencoder)
-    predictor_stage.train_predictor(files["predictor"], autoencoder, denoiser)
-    ae_stage.train_decoder(files["decoder"], autoencoder)
+    predictor = predictor_stage.train_predictor(files["predictor"], autoencoder, denoiser)
+    decoder_stage.train_decoder(files["decoder"], autoencoder, denoiser, predictor)
 
 
 def _pack(files: dict[str, Path], output: Path, host: Path) -> None:

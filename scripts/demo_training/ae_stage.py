@@ -1,14 +1,11 @@
-"""First stage: the autoencoder, on 64x64 crops of endless pictures; then its decoder alone.
-
-The encoder is final after the first of the two, so the UNet need not wait for the second.
-"""
+"""First stage: the autoencoder, on 64x64 crops of endless pictures."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from .autoencoder import Autoencoder, initialise
 from .muon import make_optimizers
@@ -16,14 +13,12 @@ from .pairs import SIDE, as_tensor, draw_hr
 from .pictures import draw_picture
 from .run import Run
 
-UPDATES, DECODER_UPDATES = 2900, 1200
+UPDATES = 2900
 BATCH, CROP, STOCK = 8, 64, 192
 FIRST_PICTURE = 1_000_000
-FIRST_OF_DECODER = 100_000
-"""What the decoder's own updates count from: they see other pictures."""
-LATENT_NOISE, DECODER_NOISE = 0.1, 0.3
-"""Largest standard deviation of the noise that the decoder learns to bear, in the two stages: what
-it is given in use is an estimate, never an encoder's exact output."""
+LATENT_NOISE = 0.1
+"""Largest standard deviation of the noise that the decoder learns to bear: what it is given in use
+is an estimate, never an encoder's exact output."""
 
 # Rows: Y, Cb, Cr of JPEG.
 _YCBCR = torch.tensor([[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])
@@ -35,52 +30,33 @@ def train_autoencoder(file: Path) -> Autoencoder:
     network = Autoencoder()
     initialise(network, torch.Generator().manual_seed(0))
     network.wake()
-    _train(network, network, file, UPDATES, first=0, noise=LATENT_NOISE)
-    return network
-
-
-def train_decoder(file: Path, autoencoder: Autoencoder) -> None:
-    """Go on with the decoder alone, all of it awake."""
-    autoencoder.taesd_encoder.requires_grad_(False)
-    autoencoder.wake("taesd_decoder")
-    first, noise = FIRST_OF_DECODER, DECODER_NOISE
-    decoder = autoencoder.taesd_decoder
-    _train(autoencoder, decoder, file, DECODER_UPDATES, first=first, noise=noise)
-
-
-def _train(
-    network: Autoencoder,
-    trained: nn.Module,
-    file: Path,
-    updates: int,
-    *,
-    first: int,
-    noise: float,
-) -> None:
     network.to(memory_format=torch.channels_last)
-    run = Run(file, trained, make_optimizers(trained, lr=0.004, adam_lr=1e-3), updates)
+    run = Run(file, network, make_optimizers(network, lr=0.004, adam_lr=1e-3), UPDATES)
     stock, held_out = _Stock(), torch.cat([draw_hr(n) for n in range(8)])
 
     def loss_of(update: int) -> Tensor:
-        number = first + update
-        return _loss(network, _crops(stock, number), noise, torch.Generator().manual_seed(number))
+        return _loss(network, _crops(stock, update), torch.Generator().manual_seed(update))
 
     run.train(loss_of, lambda: _quality(network, held_out))
+    return network
 
 
-def _loss(
-    network: Autoencoder, images: Tensor, largest: float, generator: torch.Generator
-) -> Tensor:
-    """L1 and squared error of the noisy latents' picture, luma counting most; unit latents."""
+def _loss(network: Autoencoder, images: Tensor, generator: torch.Generator) -> Tensor:
+    """The picture's error after noise on the latents, which are to be of unit scale."""
     with torch.autocast("cpu", torch.bfloat16):
         latents = network.encode(images).float()
-        amount = largest * torch.rand((len(images), 1, 1, 1), generator=generator)
+        amount = LATENT_NOISE * torch.rand((len(images), 1, 1, 1), generator=generator)
         noise = torch.randn(latents.shape, generator=generator)
         decoded = network.decode(latents + amount * noise).float()
-    error = torch.einsum("oc,bchw->bohw", _YCBCR, decoded - images)
     mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
     off_scale = (mean.square() + (std - 1).square()).mean()
-    return ((error.abs() + 5 * error.square()) * _WEIGHTS).mean() + 0.01 * off_scale
+    return picture_loss(decoded, images) + 0.01 * off_scale
+
+
+def picture_loss(decoded: Tensor, images: Tensor) -> Tensor:
+    """L1 and squared error of pictures [B, 3, H, W], luma counting most."""
+    error = torch.einsum("oc,bchw->bohw", _YCBCR, decoded - images)
+    return ((error.abs() + 5 * error.square()) * _WEIGHTS).mean()
 
 
 def _quality(network: Autoencoder, held_out: Tensor) -> str:

@@ -20,7 +20,7 @@ from .run import Run
 from .stock import Stock
 from .unet_stage import Denoiser, encode
 
-UPDATES = 4000
+UPDATES = 6000
 FIRST_PICTURE, STOCK, UPDATES_EACH, SEED = 3_000_000, 320, 2, 11
 SIZES = PredictorConfig(
     block_out_channels=(64, 128), layers_per_block=(1, 1), temb_channels=128, sinusoid_channels=128
@@ -75,16 +75,33 @@ class _Trial:
         self._latents = encode(autoencoder, upsample_x4(self._lr))
 
     def quality(self) -> str:
-        timesteps = torch.full((len(self._lr),), 199)
         generator = torch.Generator().manual_seed(0)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            posterior = self._network(self._lr, timesteps)
-            noise = posterior.sample(torch.randn(self._latents.shape, generator=generator))
-            start = self._latents + self._denoiser.sigmas[199] * noise.float()
-            restored = self._autoencoder.decode(self._denoiser(start, timesteps))
-        found = _mean_psnr(restored.float().clamp(0, 1), self._hr)
-        bicubic = _mean_psnr(upsample_x4(self._lr).clamp(0, 1), self._hr)
-        return f"PSNR-Y {found:.2f}, bicubic {bicubic:.2f}"
+        estimated = restored(self._network, self._denoiser, self._lr, self._latents, 200, generator)
+        return f"one step, {trial_quality(self._autoencoder, estimated, self._hr, self._lr)}"
+
+
+def restored(
+    predictor: NoisePredictor,
+    denoiser: Denoiser,
+    lr: Tensor,
+    lr_latents: Tensor,
+    published: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Give the latents [B, 4, h, w] that one step from a published timestep makes of lr."""
+    timesteps = torch.full((len(lr),), published - 1)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        posterior = predictor(lr, timesteps)
+        noise = posterior.sample(torch.randn(lr_latents.shape, generator=generator)).float()
+        made = denoiser(lr_latents + denoiser.sigmas[published - 1] * noise, timesteps)
+    return made.float().clone()
+
+
+def trial_quality(autoencoder: Autoencoder, latents: Tensor, hr: Tensor, lr: Tensor) -> str:
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        found = autoencoder.decode(latents).float().clamp(0, 1)
+    bicubic = upsample_x4(lr).clamp(0, 1)
+    return f"PSNR-Y {_mean_psnr(found, hr):.2f}, bicubic {_mean_psnr(bicubic, hr):.2f}"
 
 
 def _mean_psnr(images: Tensor, hr: Tensor) -> float:

@@ -22,11 +22,13 @@ class Stock:
         self._make, self._size, self._updates_each = make, size, updates_each
         self._held: dict[int, tuple[Tensor, ...]] = {}
 
-    def crops(self, update: int, *, seed: int) -> tuple[Tensor, ...]:
+    def crops(
+        self, update: int, *, seed: int, shapes: tuple[tuple[int, int], ...] = CROPS
+    ) -> tuple[Tensor, ...]:
         """Give the batch of one update: the same crop of each map of random pictures."""
         generator = torch.Generator().manual_seed(seed * 1_000_003 + update)
         held = self._at(update)
-        batch, side = CROPS[update % len(CROPS)]
+        batch, side = shapes[update % len(shapes)]
         crops = [_crop(held[_below(len(held), generator)], side, generator) for _ in range(batch)]
         return tuple(torch.stack(each) for each in zip(*crops, strict=True))
 

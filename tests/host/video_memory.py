@@ -1,4 +1,7 @@
-"""Peak memory of the video node for 8 and for 32 frames, as one JSON line."""
+"""Peak memory of the video node for 8 and for 32 frames, as one JSON line.
+
+The smaller of two rounds: what an allocator keeps for later is not the video's.
+"""
 
 import json
 import os
@@ -40,8 +43,9 @@ def main() -> None:
             with torch.inference_mode():
                 node.execute(**{**inputs, "scale": SCALE, "video": video})
 
-        run(8)  # loads everything, and fills the allocators
-        peaks = {count: peak_of(partial(run, count))[0] for count in (8, 32)}
+        run(32)  # loads everything, and fills the allocators
+        rounds = [{n: peak_of(partial(run, n))[0] for n in (8, 32)} for _ in range(2)]
+        peaks = {n: min(each[n] for each in rounds) for n in (8, 32)}
     sys.stdout.write(json.dumps(peaks) + "\n")
 
 
