@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from frontend import FOLDER
+from frontend import FOLDER, SETTINGS
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -13,9 +13,10 @@ BLUEPRINT = "InvSR upscale"
 
 
 @pytest.fixture(autouse=True)
-def page_anew(page):
-    """Start without open dialogs, and fail if the page says anything about the pack."""
+def page_anew(page, server):
+    """Start without open dialogs and panels, and fail if the page says anything about the pack."""
     page.complaints.clear()
+    server.post("/settings", SETTINGS)
     page.open()
     yield
     assert [each for each in page.complaints if "invsr" in each.lower()] == []
