@@ -13,14 +13,6 @@ ROOT = Path(__file__).parents[2]
 sys.path += [str(Path(__file__).parent), str(ROOT / "scripts")]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-SETTINGS = {
-    "Comfy.TutorialCompleted": True,  # else the template browser covers every screenshot
-    "Comfy.InstalledVersion": "1.47.12",
-    "Comfy.Workflow.Persist": False,  # else the page brings back what was open last
-    "Comfy.Minimap.Visible": False,
-    "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # else a large graph's text is left out
-}
-
 WORKFLOWS = {path.stem: path for path in sorted((ROOT / "workflows").glob("*.json"))}
 
 
@@ -57,7 +49,6 @@ def server(tmp_path_factory, workflows):
     copy_pack(base / "custom_nodes")
     stand_ins.put_pack(base)
     stand_ins.put_inputs(base, workflows.values())
-    (base / "user" / "default" / "comfy.settings.json").write_text(json.dumps(SETTINGS))
     with server:
         yield server
 
@@ -83,8 +74,9 @@ def browser():
 @pytest.fixture(scope="module")
 def page(browser, server):
     """The page that a file's tests share."""
-    from frontend import VIEWPORT, Frontend
+    from frontend import SETTINGS, VIEWPORT, Frontend
 
+    server.post("/settings", SETTINGS)
     page = browser.new_page(viewport=VIEWPORT)
     page.set_default_timeout(60_000)
     yield Frontend(page, server.address)
@@ -102,14 +94,14 @@ def no_complaints(page):
 @pytest.fixture
 def setting(server, page):
     """Change settings of the user's for one test, in a page loaded anew."""
-    before = server.get("/settings")
+    from frontend import SETTINGS
 
     def change(settings):
         server.post("/settings", settings)
         page.open()
 
     yield change
-    server.post("/settings", {"Comfy.Locale": "en", "Comfy.VueNodes.Enabled": False, **before})
+    server.post("/settings", SETTINGS)
     page.open()
 
 

@@ -10,6 +10,18 @@ ARGUMENTS = (
     *("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"),
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing leaves this machine
 )
+SETTINGS = {
+    "Comfy.Locale": "en",
+    "Comfy.VueNodes.Enabled": False,
+    "Comfy.TutorialCompleted": True,  # else the template browser covers every screenshot
+    "Comfy.InstalledVersion": "1.47.12",
+    "Comfy.Workflow.Persist": False,  # else the page brings back what was open last
+    "Comfy.Minimap.Visible": False,  # these two would cover a part of the graph
+    "Comfy.RightSidePanel.IsOpen": False,
+    "LiteGraph.Canvas.MaximumFps": 5,  # else drawing takes half the CPU from the run
+    "LiteGraph.Canvas.MinFontSizeForLOD": 0,  # else a large graph's text is left out
+}
+"""Of a user who is not new, and whose graph is not covered."""
 VIEWPORT = {"width": 1600, "height": 1000}
 SCREENSHOT = {"width": 2560, "height": 1440}
 FOLDER = "comfyui-invsr"

@@ -5,16 +5,18 @@ import re
 from pathlib import Path
 
 import pytest
-from frontend import FOLDER
+from frontend import FOLDER, SETTINGS
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 BLUEPRINT = "InvSR upscale"
 
 
 @pytest.fixture(autouse=True)
-def page_anew(page):
-    """Start without open dialogs, and fail if the page says anything about the pack."""
+def page_anew(page, server):
+    """Start without open dialogs and panels, and fail if the page says anything about the pack."""
     page.complaints.clear()
+    server.post("/settings", SETTINGS)
     page.open()
     yield
     assert [each for each in page.complaints if "invsr" in each.lower()] == []
@@ -27,10 +29,10 @@ def test_the_template_browser_shows_every_workflow_with_its_thumbnail(page, work
     assert set(shown) == set(workflows)
     for name, card in shown.items():
         card.scroll_into_view_if_needed()
-        picture = card.locator("img").first
-        assert f"/workflow_templates/{FOLDER}/" in picture.get_attribute("src"), name
-        loaded = "image => image.decode().then(() => image.naturalWidth)"
-        assert picture.evaluate(loaded) > 0, name
+        size = "image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])"
+        thumbnail = ROOT / "workflows" / f"{name}.jpg"
+        assert thumbnail.exists(), name
+        assert tuple(card.locator("img").first.evaluate(size)) == Image.open(thumbnail).size
 
 
 def test_a_click_on_a_template_opens_its_graph(page, workflows, screenshot):
