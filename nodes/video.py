@@ -25,7 +25,7 @@ from .upscale_inputs import (
 )
 from .upscaler import Upscaler, output_size
 
-MAX_SIDE = 16384
+H264_MAX_SIDE = 16384
 
 
 class UpscaleVideo(io.ComfyNode):
@@ -156,9 +156,9 @@ def _mask_of(mask: Tensor, first: int, count: int, size: tuple[int, int]) -> Ten
 
 def _encodable(size: tuple[int, int]) -> tuple[int, int]:
     """Round to even sides, as H.264 stores colours. Raises ValueError for more than it holds."""
-    if max(size) > MAX_SIDE:
+    if max(size) > H264_MAX_SIDE:
         raise ValueError(
-            f"the output may measure at most {MAX_SIDE} px a side as H.264, got "
+            f"the output may measure at most {H264_MAX_SIDE} px a side as H.264, got "
             f"{size[1]}x{size[0]}. Lower 'scale' or 'longer_side'."
         )
     height, width = (max(2, 2 * round(side / 2)) for side in size)
