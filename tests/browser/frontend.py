@@ -133,6 +133,7 @@ class Frontend:
     def screenshot(self, path: Path) -> None:
         """Take a picture of the whole graph."""
         self.page.set_viewport_size(SCREENSHOT)
+        self.page.wait_for_timeout(500)  # the canvas follows
         self.command("Comfy.Canvas.FitView")
         self.page.wait_for_timeout(1000)  # the view moves there; pictures of nodes arrive
         self.page.screenshot(path=path)
