@@ -1,6 +1,6 @@
 """Make `demo_models.safetensors`: python3 scripts/train_demo_models.py.
 
-About 70 minutes of one CPU core by its measured time per update; no GPU needed. Stop it at any
+About 90 minutes of one CPU core by its measured time per update; no GPU needed. Stop it at any
 time, the same command goes on. Checkpoints lie in build/demo_models, outside git.
 """
 

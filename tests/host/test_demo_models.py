@@ -102,10 +102,10 @@ def bicubic(lr):
 
 
 def test_one_step_beats_bicubic(few_pairs, few_results):
-    """Measured here: 1.4 dB and 0.13. The goal, 1.5 dB on all 64 pictures, is not reached."""
+    """Measured: 1.97 dB and 0.137 on these; 1.66 dB and 0.107 on all 64, where 1.5 is the goal."""
     psnr, ssim = quality(few_pairs, bicubic)
-    assert few_results[0] > psnr + 1.3
-    assert few_results[1] > ssim + 0.1
+    assert few_results[0] > psnr + 1.8
+    assert few_results[1] > ssim + 0.12
 
 
 @pytest.mark.parametrize("noise", ["random", "none"])
