@@ -29,13 +29,14 @@ def host():
 
 @pytest.fixture(scope="session")
 def working_copy(tmp_path_factory):
-    """A repository of its own with what git lists here, uncommitted changes included."""
-    copy = tmp_path_factory.mktemp("working_copy")
-    listed = _git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():  # a deleted file stays listed until it is staged
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, copy / name)
+    """A repository of its own with the project's files, uncommitted changes included."""
+    copy = tmp_path_factory.mktemp("working_copy") / "project"
+    heavy = {ROOT / name for name in (".git", ".host", ".venv", "build", "demo_output")}
+    shutil.copytree(
+        ROOT,
+        copy,
+        ignore=lambda folder, names: [name for name in names if Path(folder) / name in heavy],
+    )
     _git(copy, "init", "--quiet")
     _git(copy, "add", "--all")
     return copy
