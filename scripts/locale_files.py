@@ -1,8 +1,8 @@
 """The nodes' texts in each language, and what a translation lacks against the English one.
 
 The host serves `locales/<language>/nodeDefs.json`. English is the nodes' own text;
-`locales/sources.json`, which the host does not read, keeps for each language the hashes of the
-English texts that its translations were made from.
+`locale_sources.json` keeps for each language the hashes of the English texts that its translations
+were made from.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent.parent / "locales"
-SOURCES = FOLDER / "sources.json"
+SOURCES = Path(__file__).resolve().parent / "locale_sources.json"
 TRANSLATIONS = ("zh", "ja", "es")
 
 Texts = dict[str, str]

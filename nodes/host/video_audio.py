@@ -52,14 +52,8 @@ def sound_of_file(container: Any, output: Any, start: float, end: float | None) 
 def sound_of_samples(waveform: Tensor, rate: int, output: Any) -> Sound:
     """Give the sound of samples [channels, n] in [-1, 1]; of unusual layouts the first two."""
     channels = len(waveform) if len(waveform) in _LAYOUTS else 2
-    return Sound(
-        _encoded(
-            _frames(waveform[:channels], rate, _LAYOUTS[channels]),
-            output,
-            rate,
-            _LAYOUTS[channels],
-        )
-    )
+    layout = _LAYOUTS[channels]
+    return Sound(_encoded(_frames(waveform[:channels], rate, layout), output, rate, layout))
 
 
 def _within(container: Any, stream: Any, start: float, end: float | None) -> Iterator[Any]:

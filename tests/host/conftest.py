@@ -57,6 +57,46 @@ def demo(host):
 
 
 @pytest.fixture(scope="session")
+def one_stop(host, demo):
+    """Run a one-stop node on the demo models, with its schema's defaults for what is not given."""
+
+    def run(node_id, **inputs):
+        schema = host.nodes[node_id].define_schema()
+        defaults = {
+            i.id: i.default for i in schema.inputs if getattr(i, "default", None) is not None
+        }
+        models = {
+            "model": demo.model,
+            "vae": demo.vae,
+            "positive": demo.positive,
+            "noise_predictor": demo.predictor,
+        }
+        return host.call(node_id, **{**defaults, **models, **inputs})[0]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def stock_sampler(host, demo):
+    """Run the host's own sampler with a model over the noise, schedule and latent of a graph."""
+
+    def run(model, parts):
+        (guider,) = host.call("BasicGuider", model=model, conditioning=demo.positive)
+        (euler,) = host.call("KSamplerSelect", sampler_name="euler")
+        sampled, _ = host.call(
+            "SamplerCustomAdvanced",
+            noise=parts.noise,
+            guider=guider,
+            sampler=euler,
+            sigmas=parts.sigmas,
+            latent_image=parts.latent,
+        )
+        return sampled["samples"]
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def enlarge(host, demo):
     """Run the separate nodes on an IMAGE with the demo models; give the parts of the graph."""
 

@@ -30,18 +30,18 @@ class Hook:
         return model
 
 
-def hooked_first(host, demo, parts, hook):
+def hooked_first(host, demo, parts, hook, stock_sampler):
     (model,) = host.call("InvSRTiledModel", model=hook.on(demo.model), **TILING, tile_batch=1)
     assert model.model_options["model_function_wrapper"] is hook
-    return stock_sampler(host, demo, parts, model)
+    return stock_sampler(model, parts)
 
 
-def hooked_last(host, demo, parts, hook):
+def hooked_last(host, demo, parts, hook, stock_sampler):
     (model,) = host.call("InvSRTiledModel", model=demo.model, **TILING, tile_batch=1)
-    return stock_sampler(host, demo, parts, hook.on(model))
+    return stock_sampler(hook.on(model), parts)
 
 
-def our_sampler(host, demo, parts, hook):
+def our_sampler(host, demo, parts, hook, stock_sampler):
     (sampled,) = host.call(
         "InvSRPartialSampler",
         model=hook.on(demo.model),
@@ -55,23 +55,9 @@ def our_sampler(host, demo, parts, hook):
     return sampled["samples"]
 
 
-def stock_sampler(host, demo, parts, model):
-    (guider,) = host.call("BasicGuider", model=model, conditioning=demo.positive)
-    (euler,) = host.call("KSamplerSelect", sampler_name="euler")
-    sampled, _ = host.call(
-        "SamplerCustomAdvanced",
-        noise=parts.noise,
-        guider=guider,
-        sampler=euler,
-        sigmas=parts.sigmas,
-        latent_image=parts.latent,
-    )
-    return sampled["samples"]
-
-
 @pytest.fixture(params=[hooked_first, hooked_last, our_sampler], ids=lambda way: way.__name__)
-def sample(host, demo, parts, request):
-    return lambda hook: request.param(host, demo, parts, hook)
+def sample(host, demo, parts, stock_sampler, request):
+    return lambda hook: request.param(host, demo, parts, hook, stock_sampler)
 
 
 def test_the_hook_is_called_once_for_every_window_of_every_step(sample, parts, pack):

@@ -15,19 +15,9 @@ def small_padding(pack, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def upscale(host, demo):
-    """Run InvSRUpscale on the demo models with the schema's defaults."""
-    schema = host.nodes["InvSRUpscale"].define_schema()
-    defaults = {i.id: i.default for i in schema.inputs if getattr(i, "default", None) is not None}
-    models = {
-        "model": demo.model,
-        "vae": demo.vae,
-        "positive": demo.positive,
-        "noise_predictor": demo.predictor,
-    }
-
+def upscale(one_stop):
     def run(image, **inputs):
-        return host.call("InvSRUpscale", **{**defaults, **models, "image": image, **inputs})[0]
+        return one_stop("InvSRUpscale", image=image, **inputs)
 
     return run
 

@@ -24,20 +24,11 @@ def small_padding(pack, monkeypatch):
 
 
 @pytest.fixture
-def upscale_video(host, demo):
-    """Run InvSRUpscaleVideo on the demo models with the schema's defaults."""
-    schema = host.nodes["InvSRUpscaleVideo"].define_schema()
-    defaults = {i.id: i.default for i in schema.inputs if getattr(i, "default", None) is not None}
-    models = {
-        "model": demo.model,
-        "vae": demo.vae,
-        "positive": demo.positive,
-        "noise_predictor": demo.predictor,
-    }
+def upscale_video(one_stop):
+    """Run InvSRUpscaleVideo, at x2 unless told otherwise."""
 
     def run(video, **inputs):
-        wanted = {**defaults, **models, "video": video, "scale": 2.0, **inputs}
-        return host.call("InvSRUpscaleVideo", **wanted)[0]
+        return one_stop("InvSRUpscaleVideo", **{"scale": 2.0, "video": video, **inputs})
 
     return run
 
@@ -149,7 +140,7 @@ def test_a_video_made_of_images(upscale_video):
     assert after.audio["waveform"].shape[-1] / SAMPLES == pytest.approx(5 * 1001 / 30000, abs=0.05)
 
 
-def test_frames_are_those_of_the_image_node(host, demo, upscale_video, pack, monkeypatch, tmp_path):
+def test_frames_are_those_of_the_image_node(one_stop, upscale_video, pack, monkeypatch, tmp_path):
     """Before encoding, and whatever the number of frames at once; a still clip stays still."""
     from comfy_api.v0_0_2 import InputImpl
 
@@ -164,11 +155,8 @@ def test_frames_are_those_of_the_image_node(host, demo, upscale_video, pack, mon
     clip = InputImpl.VideoFromFile(str(write_clip(tmp_path / "clip.mp4", moving(5), audio=None)))
     written.clear()
     upscale_video(clip, frames_at_once=3)
-    schema = host.nodes["InvSRUpscale"].define_schema()
-    inputs = {i.id: i.default for i in schema.inputs if getattr(i, "default", None) is not None}
-    inputs |= {"model": demo.model, "vae": demo.vae, "positive": demo.positive}
-    inputs |= {"noise_predictor": demo.predictor, "batch_noise": "same", "scale": 2.0}
-    (image,) = host.call("InvSRUpscale", **inputs, image=clip.get_components().images)
+    images = clip.get_components().images
+    image = one_stop("InvSRUpscale", image=images, batch_noise="same", scale=2.0)
     # The host reads these frames as floats, the node in 8 bits.
     assert (torch.cat(written).movedim(1, -1) - image).abs().mean() < 0.02
 
@@ -216,7 +204,7 @@ def test_a_mask_keeps_the_rest_bicubic(upscale_video, video_from, pack, monkeypa
     assert not torch.allclose(masked[::2], whole[::2], atol=1e-2)
 
 
-def test_one_bar_and_cancel_leaves_no_file(host, upscale_video, video_from, monkeypatch, pack):
+def test_one_bar_and_cancel_leaves_no_file(host, upscale_video, video_from, monkeypatch):
     import comfy.model_management as manager
     import comfy.utils
     import folder_paths

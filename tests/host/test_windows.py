@@ -79,19 +79,9 @@ def test_a_batch_in_windows_equals_its_images_alone(enlarge):
         assert (together.hr[k] - alone.hr[0]).abs().max() < 1e-5
 
 
-def test_the_tiled_model_does_the_same_under_a_stock_sampler(host, demo, parts):
+def test_the_tiled_model_does_the_same_under_a_stock_sampler(host, demo, parts, stock_sampler):
     (model,) = host.call("InvSRTiledModel", model=demo.model, **TILING, tile_batch=2)
-    (guider,) = host.call("BasicGuider", model=model, conditioning=demo.positive)
-    (euler,) = host.call("KSamplerSelect", sampler_name="euler")
-    stock, _ = host.call(
-        "SamplerCustomAdvanced",
-        noise=parts.noise,
-        guider=guider,
-        sampler=euler,
-        sigmas=parts.sigmas,
-        latent_image=parts.latent,
-    )
-    assert close(stock["samples"], parts.sampled["samples"]) < 1e-5
+    assert close(stock_sampler(model, parts), parts.sampled["samples"]) < 1e-5
 
 
 def test_guidance_and_lora_work_in_windows(demo, sample):

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import av
 import numpy as np
-import torch
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path += [str(ROOT / "scripts"), str(ROOT / "benchmarks")]
 
 from in_process import boot, module_of_pack  # noqa: E402 - the scripts are no package
-from memory import peak_of  # noqa: E402
+from memory import one_stop, peak_of  # noqa: E402
 
 HEIGHT, WIDTH = 48, 64
 COUNTS = (8, 32)
@@ -28,18 +27,10 @@ def main() -> None:
         from comfy_api.v0_0_2 import InputImpl
 
         module_of_pack(nodes, "nodes.upscaler").PAD_TO = 16
-        mappings = nodes.NODE_CLASS_MAPPINGS
-        node = mappings["InvSRUpscaleVideo"]
-        inputs = {i.id: i.default for i in node.define_schema().inputs if hasattr(i, "default")}
-        inputs = {key: value for key, value in inputs.items() if key not in ("negative", "mask")}
-        with torch.inference_mode():
-            model, vae, positive, predictor = mappings["InvSRDemoModels"].execute().result
-        inputs |= {"model": model, "vae": vae, "positive": positive, "noise_predictor": predictor}
+        upscale_video = one_stop(nodes, "InvSRUpscaleVideo")
 
         def run(count: int) -> None:
-            video = InputImpl.VideoFromFile(clip(Path(base) / f"{count}.mp4", count))
-            with torch.inference_mode():
-                node.execute(**inputs, video=video)
+            upscale_video(video=InputImpl.VideoFromFile(clip(Path(base) / f"{count}.mp4", count)))
 
         run(8)  # loads everything
         peaks = {n: peak_of(partial(run, n))[0] for n in COUNTS}
