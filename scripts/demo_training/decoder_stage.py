@@ -16,8 +16,8 @@ from .ae_stage import picture_loss
 from .autoencoder import Autoencoder
 from .muon import make_optimizers
 from .pairs import draw_pair
-from .predictor_stage import OBJECTIVE, restored, trial_quality
-from .run import Run
+from .predictor_stage import OBJECTIVE, held_out, restored, trial_quality
+from .run import Judge, Run
 from .stock import Stock
 from .unet_stage import Denoiser, encode
 
@@ -64,11 +64,10 @@ def _inner(images: Tensor) -> Tensor:
     return images[..., cut:-cut, cut:-cut]
 
 
-def _trial(autoencoder: Autoencoder, denoiser: Denoiser, predictor: NoisePredictor) -> object:
+def _trial(autoencoder: Autoencoder, denoiser: Denoiser, predictor: NoisePredictor) -> Judge:
     """What the decoder makes of a few held-out pictures: restored from t = 200, and encoded."""
-    pairs = [draw_pair(number) for number in range(8)]
-    hr, lr = (torch.cat(each) for each in zip(*pairs, strict=True))
-    lr_latents, encoded = encode(autoencoder, upsample_x4(lr)), encode(autoencoder, hr)
+    hr, lr, lr_latents = held_out(autoencoder)
+    encoded = encode(autoencoder, hr)
     made = restored(predictor, denoiser, lr, lr_latents, 200, torch.Generator().manual_seed(0))
     return lambda: (
         f"one step, {trial_quality(autoencoder, made, hr, lr)}; "

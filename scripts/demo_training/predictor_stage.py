@@ -16,7 +16,7 @@ from invsr_core.training.step import Base, Batch, Objective, estimate, predictor
 from .autoencoder import Autoencoder
 from .muon import make_optimizers
 from .pairs import draw_pair
-from .run import Run
+from .run import Judge, Run
 from .stock import Stock
 from .unet_stage import Denoiser, encode
 
@@ -38,7 +38,6 @@ def train_predictor(file: Path, autoencoder: Autoencoder, denoiser: Denoiser) ->
         return lr[0], encode(autoencoder, upsample_x4(lr))[0], encode(autoencoder, hr)[0]
 
     stock = Stock(make, size=STOCK, updates_each=UPDATES_EACH)
-    trial = _Trial(autoencoder, denoiser, network)
 
     def loss_of(number: int) -> Tensor:
         lr, lr_latents, latents = stock.crops(number, seed=SEED)
@@ -48,7 +47,7 @@ def train_predictor(file: Path, autoencoder: Autoencoder, denoiser: Denoiser) ->
         losses = predictor_losses(made, batch, OBJECTIVE, perceptual=None, judge=None)
         return losses["latent_l2"]
 
-    run.train(loss_of, trial.quality)
+    run.train(loss_of, _trial(autoencoder, denoiser, network))
     return network.eval()
 
 
@@ -65,19 +64,23 @@ def _mixed(network: object) -> object:
     return called
 
 
-class _Trial:
+def _trial(autoencoder: Autoencoder, denoiser: Denoiser, network: NoisePredictor) -> Judge:
     """Restores a few held-out pictures: what one step from t = 200 gains on bicubic."""
+    hr, lr, lr_latents = held_out(autoencoder)
 
-    def __init__(self, autoencoder: Autoencoder, denoiser: Denoiser, network: NoisePredictor):
-        self._autoencoder, self._denoiser, self._network = autoencoder, denoiser, network
-        pairs = [draw_pair(number) for number in range(8)]
-        self._hr, self._lr = (torch.cat(each) for each in zip(*pairs, strict=True))
-        self._latents = encode(autoencoder, upsample_x4(self._lr))
-
-    def quality(self) -> str:
+    def quality() -> str:
         generator = torch.Generator().manual_seed(0)
-        estimated = restored(self._network, self._denoiser, self._lr, self._latents, 200, generator)
-        return f"one step, {trial_quality(self._autoencoder, estimated, self._hr, self._lr)}"
+        estimated = restored(network, denoiser, lr, lr_latents, 200, generator)
+        return f"one step, {trial_quality(autoencoder, estimated, hr, lr)}"
+
+    return quality
+
+
+def held_out(autoencoder: Autoencoder) -> tuple[Tensor, Tensor, Tensor]:
+    """Give a few held-out pictures, their LR pictures, and the latents of those, enlarged."""
+    pairs = [draw_pair(number) for number in range(8)]
+    hr, lr = (torch.cat(each) for each in zip(*pairs, strict=True))
+    return hr, lr, encode(autoencoder, upsample_x4(lr))
 
 
 def restored(

@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+Judge = Callable[[], str]
+"""Says how good a network is at present, for the log."""
+
 SAVE_EVERY = 60.0
 """Seconds."""
 LOG_EVERY = 100
@@ -25,7 +28,7 @@ class Run:
         if file.exists():
             self._load()
 
-    def train(self, loss_of: Callable[[int], Tensor], judge: Callable[[], str]) -> None:
+    def train(self, loss_of: Callable[[int], Tensor], judge: Judge) -> None:
         """Make the updates that are left; `loss_of(number)` computes one's loss.
 
         `judge` says how good the averaged weights are, which are then the network's.
@@ -82,7 +85,7 @@ class Run:
             self.average[key].lerp_(value, 1 - keep)
         return float(loss.detach())
 
-    def _report(self, loss: float, judge: Callable[[], str]) -> None:
+    def _report(self, loss: float, judge: Judge) -> None:
         trained = {key: value.clone() for key, value in self.network.state_dict().items()}
         self.network.load_state_dict(self.average)
         print(f"{self.done:6d} {self.seconds:6.0f} s  loss {loss:.4f}  {judge()}", flush=True)
